@@ -1,0 +1,47 @@
+"""What can be set from outside, each with its variable and its default."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_URL = "sqlite:///rescore.db"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of one process.
+
+    Attributes:
+        url: the store, unless `--db` names another (RESCORE_DB).
+        busy_seconds: how long a writer waits for another one (RESCORE_BUSY_SECONDS).
+        max_line_mb: the longest line that is read, in MB (RESCORE_MAX_LINE_MB).
+        cache: folder of indexes that can be made again at any time (RESCORE_CACHE).
+        child_seconds: how long a scoring child may work on one shard (RESCORE_CHILD_SECONDS).
+        child_mb: how much memory it may use, in MB (RESCORE_CHILD_MB).
+        sql_seconds: how long users' SQL may run (RESCORE_SQL_SECONDS).
+    """
+
+    url: str
+    busy_seconds: float
+    max_line_mb: int
+    cache: Path
+    child_seconds: float
+    child_mb: int
+    sql_seconds: float
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Read the settings from the environment variables named above."""
+        env = os.environ.get
+        base = Path(env("XDG_CACHE_HOME") or Path.home() / ".cache")
+        return cls(
+            url=env("RESCORE_DB") or DEFAULT_URL,
+            busy_seconds=float(env("RESCORE_BUSY_SECONDS") or 600),
+            max_line_mb=int(env("RESCORE_MAX_LINE_MB") or 256),
+            cache=Path(env("RESCORE_CACHE") or base / "rescore_db"),
+            child_seconds=float(env("RESCORE_CHILD_SECONDS") or 600),
+            child_mb=int(env("RESCORE_CHILD_MB") or 8192),
+            sql_seconds=float(env("RESCORE_SQL_SECONDS") or 60),
+        )

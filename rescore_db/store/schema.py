@@ -1,0 +1,358 @@
+"""The tables.  Alembic owns them: a store is made by the migrations, never from this file.
+
+Integer ids are assigned by the writer for content tables (`doc`, `context`, `request`,
+`response`, `target`), which are written in bulk, and by the database for the others.  Hashes are
+data with a UNIQUE index.  A text column that a database can't hold exactly has a twin, `exact`
+(see `json_exact`).  Columns named `json` or ending in `_json` hold JSON text as lm-eval wrote it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+Id = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite assigns ids by itself only to INTEGER PRIMARY KEY."""
+
+QueryJson = JSONB().with_variant(Text(), "sqlite")
+"""The copy of a JSON value that predicates read."""
+
+
+def _id(*, assigned: bool = False) -> Column[int]:
+    """A primary key; `assigned` when the bulk writer hands out the numbers."""
+    return Column("id", Id, primary_key=True, autoincrement=not assigned)
+
+
+def _ref(name: str, target: str, *, null: bool = False, primary_key: bool = False) -> Column[int]:
+    """A foreign key to another table's id."""
+    key = ForeignKey(f"{target}.id")
+    return Column(name, Id, key, nullable=null, primary_key=primary_key, autoincrement=False)
+
+
+def _text(name: str, *, null: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=null)
+
+
+def _whole(name: str, *, null: bool = False) -> Column[int]:
+    return Column(name, Id, nullable=null)
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean(create_constraint=False), nullable=False)
+
+
+def _hash(*, unique: bool = True) -> Column[bytes]:
+    """A SHA-256, 32 bytes."""
+    return Column("hash", LargeBinary, nullable=False, unique=unique)
+
+
+def _content(name: str, *more: Column[Any]) -> Table:
+    """A table that holds each distinct text once."""
+    return Table(
+        name,
+        metadata,
+        _id(assigned=True),
+        _hash(),
+        _flag("is_json"),  # False: a string.  True: any other value, `text` is its JSON
+        _text("text"),
+        _text("exact", null=True),
+        *more,
+    )
+
+
+source_file = Table(
+    "source_file",
+    metadata,
+    _id(),
+    _text("path"),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the uncompressed bytes
+    _whole("size"),  # bytes, uncompressed
+    _text("read_at"),  # UTC, ISO 8601
+)
+
+run = Table(
+    "run",
+    metadata,
+    _id(),
+    _text("model"),
+    _text("date"),  # ISO 8601 as the evaluating machine's clock said, "" where nothing tells
+    Column("version", Integer, nullable=False),  # 1, 2 … of the same (model, date)
+    _text("name", null=True),
+    _text("lm_eval_version", null=True),
+    _text("results_json", null=True),  # the results file, exact; None where there was none
+    Column("results_digest", LargeBinary, nullable=True),
+    _text("notes_json"),  # list of texts: what was missing or odd at ingest
+    _text("ingested_at"),
+    UniqueConstraint("model", "date", "version"),
+    UniqueConstraint("name"),
+)
+
+task = Table(
+    "task",
+    metadata,
+    _id(),
+    _text("name"),
+    _text("version"),  # lm-eval's metadata version as JSON text, "null" where unknown
+    _hash(unique=False),  # of the definition, see harness_log.definition
+    _text("output_type", null=True),
+    _text("definition_json", null=True),  # the config without what differs by model
+    UniqueConstraint("name", "hash"),
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    _id(),
+    _ref("run_id", "run"),
+    _ref("task_id", "task"),
+    _ref("source_file_id", "source_file", null=True),  # None: aggregates only
+    Column("digest", LargeBinary, nullable=True),  # SHA-256 of the samples, uncompressed
+    _text("config_json", null=True),  # exact
+    _text("layout_json"),  # how the samples file's lines looked, for export
+    _whole("n_samples"),
+    _whole("n_lines"),
+    _whole("n_original", null=True),  # lm-eval's n-samples.original
+    _whole("n_effective", null=True),  # lm-eval's n-samples.effective
+    _whole("num_fewshot", null=True),
+    _whole("n_hash_mismatches"),  # samples with a logged hash that its content does not have
+    _flag("hashes_logged"),
+    _flag("incomplete"),
+    _text("notes_json"),
+    UniqueConstraint("run_id", "task_id"),
+    Index(None, "task_id"),
+)
+
+doc = Table(
+    "doc",
+    metadata,
+    _id(assigned=True),
+    _hash(),  # lm-eval's formula over the content, see json_exact.doc_hash
+    _text("text"),  # JSON as logged
+    # For predicates; SQLite: NULL where `text` is already JSON that SQLite reads.
+    Column("body", QueryJson, nullable=True),
+)
+
+context = _content("context")  # hash: SHA-256 of the text (or of its JSON)
+target = _content("target")
+response = _content("response")  # is_json False: the one response of the one request
+
+request = Table(
+    "request",
+    metadata,
+    _id(assigned=True),
+    _hash(),  # SHA-256 of the logged `arguments` as json.dumps(…, ensure_ascii=False)
+    Column("prompt_hash", LargeBinary, nullable=True),  # lm-eval's, of the first context
+    _text("exact", null=True),  # JSON of the whole value where it has no regular parts
+)
+
+request_part = Table(
+    "request_part",
+    metadata,
+    _ref("request_id", "request", primary_key=True),
+    Column("index", Integer, primary_key=True, autoincrement=False),  # gen_args_<index>
+    _ref("context_id", "context"),  # arg_0
+    _text("rest_json"),  # list of arg_1 …: [continuation], [generation arguments], or []
+    Index(None, "context_id"),
+    sqlite_with_rowid=False,
+)
+
+sample = Table(
+    "sample",
+    metadata,
+    _ref("evaluation_id", "evaluation", primary_key=True),
+    Column("position", Id, primary_key=True, autoincrement=False),  # 0-based, file order
+    _ref("doc_id", "doc"),
+    Column("nth", Integer, nullable=False),  # 0 for a doc's first occurrence in the evaluation
+    _ref("request_id", "request"),
+    _ref("response_id", "response"),
+    _ref("target_id", "target"),
+    _whole("logged_doc_id", null=True),  # lm-eval's doc_id; None: see `line`
+    Index(None, "doc_id"),
+    sqlite_with_rowid=False,
+)
+
+line = Table(
+    "line",
+    metadata,
+    _ref("evaluation_id", "evaluation", primary_key=True),
+    Column("filter_index", Integer, primary_key=True, autoincrement=False),
+    Column("position", Id, primary_key=True, autoincrement=False),
+    _whole("number"),  # 0-based rank among the file's records
+    _text("json", null=True),  # the whole line, where its columns do not give it back
+    sqlite_with_rowid=False,
+)
+
+recipe = Table("recipe", metadata, _id(), _hash(), _text("content_json"), _text("created_at"))
+
+environment = Table("environment", metadata, _id(), _hash(), _text("content_json"))
+
+scoring = Table(
+    "scoring",
+    metadata,
+    _id(),
+    _ref("run_id", "run"),
+    _text("kind"),
+    _text("name"),
+    _hash(unique=False),  # of `how_json`
+    _text("how_json"),  # definition source, overrides, selection rule
+    Column("attempt", Integer, nullable=False),
+    _text("created_at"),
+    UniqueConstraint("run_id", "name"),
+    UniqueConstraint("run_id", "hash", "attempt"),
+    CheckConstraint("kind IN ('logged', 'rescored')", name="kind"),
+)
+
+scored_evaluation = Table(
+    "scored_evaluation",
+    metadata,
+    _id(),
+    _ref("scoring_id", "scoring"),
+    _ref("evaluation_id", "evaluation"),
+    _ref("recipe_id", "recipe", null=True),  # None: logged
+    _ref("environment_id", "environment", null=True),
+    _text("selection"),  # position ranges "0-9,12"; "" means all
+    _text("subset", null=True),  # what the user called the selection
+    _text("status"),
+    _whole("n"),  # samples selected
+    _text("reason", null=True),
+    _text("warnings_json"),
+    UniqueConstraint("scoring_id", "evaluation_id"),
+    CheckConstraint(
+        "status IN ('pending', 'complete', 'nondeterministic', 'unsupported', 'failed')",
+        name="status",
+    ),
+    Index(None, "evaluation_id"),
+)
+
+scored_shard = Table(
+    "scored_shard",
+    metadata,
+    _ref("scored_evaluation_id", "scored_evaluation", primary_key=True),
+    Column("start", Id, primary_key=True, autoincrement=False),  # index into the selection
+    _whole("stop"),
+    _text("report_json"),  # warnings, and the errors of samples that can't be scored
+)
+
+scored_filter = Table(
+    "scored_filter",
+    metadata,
+    _id(),
+    _ref("scored_evaluation_id", "scored_evaluation"),
+    Column("index", Integer, nullable=False),
+    _text("name"),
+    _whole("n"),  # samples that have it
+    # True: every selected sample has it, and one without a row in `filtered_response` has the
+    # first response of each request.  False: exactly the samples with a row have it.
+    _flag("complete"),
+    UniqueConstraint("scored_evaluation_id", "name"),
+)
+
+filtered_response = Table(
+    "filtered_response",
+    metadata,
+    _ref("scored_filter_id", "scored_filter", primary_key=True),
+    Column("position", Id, primary_key=True, autoincrement=False),
+    # False: one request whose filtered response is this string.  True: the JSON of the list.
+    _flag("is_json"),
+    _text("text"),
+    _text("exact", null=True),
+    sqlite_with_rowid=False,
+)
+
+aggregate = Table(
+    "aggregate",
+    metadata,
+    _id(),
+    _ref("scored_filter_id", "scored_filter"),
+    Column("index", Integer, nullable=False),
+    _text("metric"),
+    # How a score's number becomes the value that aggregation needs, see records.ScoreKind.
+    _text("kind"),
+    _whole("n"),  # samples that have a score
+    Column("value", Double, nullable=True),
+    _text("value_exact", null=True),  # JSON where `value` loses something
+    Column("stderr", Double, nullable=True),
+    _text("stderr_exact", null=True),  # JSON, "N/A" as lm-eval writes it included
+    Column("higher_is_better", Boolean(create_constraint=False), nullable=True),
+    UniqueConstraint("scored_filter_id", "metric"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    _ref("aggregate_id", "aggregate", primary_key=True),
+    Column("position", Id, primary_key=True, autoincrement=False),
+    Column("value", Double, nullable=True),  # None: not one number, see `exact`
+    _text("exact", null=True),  # typed JSON where `value` and the metric's kind lose something
+    sqlite_with_rowid=False,
+)
+
+group_metric = Table(
+    "group_metric",
+    metadata,
+    _id(),
+    _ref("scoring_id", "scoring"),
+    _text("group"),
+    _text("filter"),
+    _text("metric"),
+    _whole("n", null=True),
+    Column("value", Double, nullable=True),
+    _text("value_exact", null=True),
+    Column("stderr", Double, nullable=True),
+    _text("stderr_exact", null=True),
+    UniqueConstraint("scoring_id", "group", "filter", "metric"),
+)
+
+subset = Table("subset", metadata, _id(), _text("name"), UniqueConstraint("name"))
+
+subset_version = Table(
+    "subset_version",
+    metadata,
+    _id(),
+    _ref("subset_id", "subset"),
+    Column("version", Integer, nullable=False),
+    _text("predicate"),
+    _text("run", null=True),  # the run the condition was asked of, None for any
+    _whole("n"),
+    _text("created_at"),
+    UniqueConstraint("subset_id", "version"),
+)
+
+subset_doc = Table(
+    "subset_doc",
+    metadata,
+    Column("subset_version_id", Id, primary_key=True, autoincrement=False),
+    Column("task_name", Text, primary_key=True),
+    Column("doc_id", Id, primary_key=True, autoincrement=False),
+    ForeignKeyConstraint(["subset_version_id"], ["subset_version.id"]),
+    ForeignKeyConstraint(["doc_id"], ["doc.id"]),
+    Index(None, "doc_id"),
+    sqlite_with_rowid=False,
+)
