@@ -1,0 +1,251 @@
+"""A results file: aggregates, groups, configurations and what is known about the run."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from rescore_db import json_exact
+from rescore_db.errors import LogFormatError
+from rescore_db.harness_log.files import read_whole
+from rescore_db.harness_log.lines import BOM
+
+STDERR: Final = "_stderr"
+
+Metrics = dict[tuple[str, str], tuple[Any, Any]]
+"""(filter, metric) → (value, standard error), both exactly as logged, None where absent."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResults:
+    """What a results file says of one task.
+
+    Attributes:
+        name: the task.
+        config_json: its entry in `configs` as JSON text, None if it has none.
+        version_json: its entry in `versions` as JSON text, "null" if it has none.
+        num_fewshot: examples before each question.
+        n_original: documents in the split.
+        n_effective: documents that were evaluated.
+        metrics: the aggregates, in the file's order.
+        higher_is_better: metric → direction, None where lm-eval does not know.
+    """
+
+    name: str
+    config_json: str | None
+    version_json: str
+    num_fewshot: int | None
+    n_original: int | None
+    n_effective: int | None
+    metrics: Metrics
+    higher_is_better: dict[str, bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupResults:
+    """What a results file says of one group; `n` is metric key → samples behind it."""
+
+    name: str
+    metrics: Metrics
+    n: dict[tuple[str, str], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """One results file.
+
+    Attributes:
+        text: the file, exact.
+        digest: SHA-256 of its bytes, uncompressed.
+        model: the model's name, None where neither `model_name` nor its arguments tell.
+        lm_eval_version: as logged, None before 0.4.9.
+        bootstrap_iters: how often lm-eval resampled for standard errors, None if not said.
+        tasks: task → what is known, also for tasks that only have a configuration.
+        groups: the groups with aggregates.
+        group_subtasks: group → its members, groups or tasks.
+    """
+
+    text: str
+    digest: bytes
+    model: str | None
+    lm_eval_version: str | None
+    bootstrap_iters: int | None
+    tasks: dict[str, TaskResults]
+    groups: tuple[GroupResults, ...]
+    group_subtasks: dict[str, tuple[str, ...]]
+
+
+def read_results(path: str) -> Results:
+    """Read a results file of lm-eval 0.4.
+
+    Raises:
+        LogFormatError: the file cannot be read, is not JSON (with the line where it breaks), or
+            is JSON that lm-eval did not write.
+    """
+    return parse_results(read_whole(path), path)
+
+
+def parse_results(raw: bytes, path: str) -> Results:
+    """Read the content of a results file; `path` is its name for messages.
+
+    Raises:
+        LogFormatError: as `read_results`, but for what concerns opening the file.
+    """
+    try:
+        text = raw.removeprefix(BOM).decode()
+        content = json_exact.loads(text)
+    except UnicodeDecodeError as error:
+        message = f"byte {error.start + 1} is not UTF-8, the encoding that lm-eval writes"
+        raise LogFormatError(path, None, message) from None
+    except ValueError as error:
+        line = getattr(error, "lineno", None)
+        reason = getattr(error, "msg", None) or str(error)
+        message = f"not valid JSON ({reason}): the file is cut or damaged, copy it again"
+        raise LogFormatError(path, line, message) from None
+    if not is_results(content):
+        message = "not a results file of lm-eval: no `results` and `configs` in it"
+        raise LogFormatError(path, None, message)
+    groups = _groups(content)
+    tasks = _tasks(content, {group.name for group in groups})
+    _refuse_strange_names(path, tasks, groups)
+    return Results(
+        text=text,
+        digest=hashlib.sha256(raw).digest(),
+        model=_model(content),
+        lm_eval_version=_text_or_none(content.get("lm_eval_version")),
+        bootstrap_iters=_whole_or_none(_mapping(content, "config").get("bootstrap_iters")),
+        tasks=tasks,
+        groups=groups,
+        group_subtasks={
+            name: tuple(map(str, members))
+            for name, members in _mapping(content, "group_subtasks").items()
+            if isinstance(members, list) and members
+        },
+    )
+
+
+def _refuse_strange_names(
+    path: str, tasks: dict[str, TaskResults], groups: tuple[GroupResults, ...]
+) -> None:
+    """Refuse names with characters that no database's text column holds."""
+    named: list[TaskResults | GroupResults] = [*tasks.values(), *groups]
+    names = {one.name for one in named}
+    names.update(name for one in named for key in one.metrics for name in key)
+    strange = sorted(name for name in names if json_exact.UNSTORABLE.search(name))
+    if strange:
+        message = f"the name {strange[0]!r} holds a character that no database holds: mend it"
+        raise LogFormatError(path, None, message)
+
+
+def is_results(content: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Tell whether parsed JSON is a results file of lm-eval 0.4."""
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("results"), dict)
+        and isinstance(content.get("configs"), dict)
+    )
+
+
+def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
+    found = content.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _text_or_none(value: Any) -> str | None:  # noqa: ANN401 - any JSON value
+    return value if isinstance(value, str) and value else None
+
+
+def _whole_or_none(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _model(content: dict[str, Any]) -> str | None:
+    """Return the model's name: `model_name`, else what the arguments load."""
+    name = _text_or_none(content.get("model_name"))
+    if name is not None:
+        return json_exact.storable(name)[0]
+    arguments = _mapping(content, "config").get("model_args")
+    if isinstance(arguments, str):
+        pairs = (part.partition("=") for part in arguments.split(","))
+        arguments = {key.strip(): value for key, _, value in pairs}
+    if not isinstance(arguments, dict):
+        return None
+    named = (_text_or_none(arguments.get(key)) for key in ("pretrained", "model", "path", "engine"))
+    return next((json_exact.storable(found)[0] for found in named if found is not None), None)
+
+
+def _groups(content: dict[str, Any]) -> tuple[GroupResults, ...]:
+    """Return the groups with aggregates; older files list them among the tasks only."""
+    configs, results = _mapping(content, "configs"), _mapping(content, "results")
+    named = dict(_mapping(content, "groups"))
+    for name, members in _mapping(content, "group_subtasks").items():
+        if members and name not in configs and name in results:
+            named.setdefault(name, results[name])
+    groups = []
+    for name, entries in named.items():
+        if isinstance(entries, dict):
+            metrics = _metrics(entries)
+            groups.append(GroupResults(name, metrics, _group_sizes(entries, metrics)))
+    return tuple(groups)
+
+
+def _group_sizes(entries: dict[str, Any], metrics: Metrics) -> dict[tuple[str, str], int | None]:
+    counts = _mapping(entries, "sample_count")
+    total = _whole_or_none(entries.get("sample_len"))
+    return {
+        (filter_, metric): _whole_or_none(counts.get(f"{metric},{filter_}", total))
+        for filter_, metric in metrics
+    }
+
+
+def _tasks(content: dict[str, Any], groups: set[str]) -> dict[str, TaskResults]:
+    results = _mapping(content, "results")
+    names = [name for name in results if name not in groups and isinstance(results[name], dict)]
+    names += [name for name in _mapping(content, "configs") if name not in results]
+    return {name: _task(content, name) for name in names}
+
+
+def _task(content: dict[str, Any], name: str) -> TaskResults:
+    config = _mapping(content, "configs").get(name)
+    counts = _mapping(_mapping(content, "n-samples"), name)
+    direction = _mapping(_mapping(content, "higher_is_better"), name)
+    return TaskResults(
+        name=name,
+        config_json=None if config is None else _storable_json(config),
+        version_json=_storable_json(_mapping(content, "versions").get(name)),
+        num_fewshot=_whole_or_none(_mapping(content, "n-shot").get(name)),
+        n_original=_whole_or_none(counts.get("original")),
+        n_effective=_whole_or_none(counts.get("effective")),
+        metrics=_metrics(_mapping(_mapping(content, "results"), name)),
+        higher_is_better={
+            metric: value if isinstance(value, bool) else None
+            for metric, value in direction.items()
+        },
+    )
+
+
+def _storable_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    text = json_exact.dumps(value)
+    return json_exact.escaped(value) if json_exact.UNSTORABLE.search(text) else text
+
+
+def _metrics(entries: dict[str, Any]) -> Metrics:
+    """Take `"acc,none": 0.5, "acc_stderr,none": 0.1` apart; other entries have no comma."""
+    named: dict[tuple[str, str], Any] = {}
+    for key, value in entries.items():
+        metric, comma, filter_ = key.partition(",")
+        if comma:
+            named[filter_, metric] = value
+    return {
+        (filter_, metric): (value, named.get((filter_, metric + STDERR)))
+        for (filter_, metric), value in named.items()
+        if not (metric.endswith(STDERR) and (filter_, metric.removesuffix(STDERR)) in named)
+    }
+
+
+def model_from_folder(path: str) -> str:
+    """Return the model that a file's folder is named for: `org__name` stands for `org/name`."""
+    name = Path(path).absolute().parent.name.replace("__", "/", 1)
+    return json_exact.storable(name)[0]

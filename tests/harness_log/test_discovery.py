@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rescore_db.errors import NotFoundError
+from rescore_db.harness_log.discovery import LATER, discover, parse_name
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DATE = "2026-01-05T09-30-00.000101"
+ISO = "2026-01-05T09:30:00.000101"
+RESULTS = '{\n  "results": {}, "configs": {}}'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with one run of two tasks."""
+    made = tmp_path / "larch__wren-1b"
+    made.mkdir()
+    (made / f"results_{DATE}.json").write_text(RESULTS)
+    (made / f"samples_sums_{DATE}.jsonl").write_text("{}")
+    (made / f"samples_wmt16-de-en_{DATE}.jsonl").write_text("{}")
+    return made
+
+
+def reasons(skipped: object) -> dict[str, str]:
+    return {os.path.basename(one.file): one.reason for one in skipped}  # type: ignore[attr-defined]  # noqa: PTH119
+
+
+@pytest.mark.parametrize(
+    ("name", "date", "task"),
+    [
+        (f"results_{DATE}.json", ISO, None),
+        (f"my_run_{DATE}.json", ISO, None),  # --output_path my_run.json
+        (f"samples_sums_{DATE}.jsonl", ISO, "sums"),
+        (f"samples_a_b-c_2024-01-01_{DATE}.jsonl", ISO, "a_b-c_2024-01-01"),
+        (f"samples_x_2020-01-01T00-00-00.000001_{DATE}.jsonl", ISO, "x_2020-01-01T00-00-00.000001"),
+        (f"samples_sums_{DATE}.jsonl.gz", ISO, "sums"),
+        ("samples_sums_2026-01-05T09-30-00.jsonl", "2026-01-05T09:30:00", "sums"),
+    ],
+)
+def test_a_name_tells_date_and_task(name: str, date: str, task: str | None) -> None:
+    found = parse_name(f"/somewhere/{name}")
+
+    assert found is not None
+    assert (found.date, found.task) == (date, task)
+
+
+@pytest.mark.parametrize(
+    "name", ["results.json", "results_2024.json", "samples_x.jsonl", f"x_{DATE}.jsonl", "a.txt"]
+)
+def test_other_names_tell_nothing(name: str) -> None:
+    assert parse_name(name) is None
+
+
+def test_files_of_one_date_and_folder_are_one_run(folder: Path, tmp_path: Path) -> None:
+    (run,) = discover([str(tmp_path)]).runs
+
+    assert run.date == ISO
+    assert run.results == str(folder / f"results_{DATE}.json")
+    assert [one.task for one in run.samples] == ["sums", "wmt16-de-en"]
+
+
+def test_several_dates_in_a_folder_are_several_runs_in_order(folder: Path) -> None:
+    (folder / "samples_sums_2025-12-31T09-30-00.000101.jsonl").write_text("{}")
+
+    found = discover([str(folder)])
+
+    assert [run.date for run in found.runs] == ["2025-12-31T09:30:00.000101", ISO]
+    assert found.runs[0].results is None
+
+
+def test_the_same_date_in_two_folders_is_two_runs(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    (copy / f"results_{DATE}.json").write_text(RESULTS)
+
+    assert len(discover([str(tmp_path)]).runs) == 2
+    assert len(discover([str(folder), str(tmp_path)]).runs) == 2
+
+
+def test_a_samples_file_named_by_itself_brings_its_results_file(folder: Path) -> None:
+    (run,) = discover([str(folder / f"samples_sums_{DATE}.jsonl")]).runs
+
+    assert run.results == str(folder / f"results_{DATE}.json")
+    assert [one.task for one in run.samples] == ["sums"]
+
+
+def test_globs_are_expanded(folder: Path, tmp_path: Path) -> None:
+    (run,) = discover([str(tmp_path / "*" / "samples_*-*")]).runs
+
+    assert "wmt16-de-en" in [one.task for one in run.samples]
+    assert run.folder == str(folder)
+
+
+def test_links_that_lead_in_circles_end(folder: Path, tmp_path: Path) -> None:
+    (folder / "again").symlink_to(tmp_path)
+    (folder / "gone").symlink_to(tmp_path / "nowhere")
+
+    assert len(discover([str(tmp_path)]).runs) == 1
+
+
+def test_a_folder_may_be_named_like_a_file(folder: Path) -> None:
+    (folder / f"samples_odd_{DATE}.jsonl").mkdir()
+
+    assert len(discover([str(folder)]).runs[0].samples) == 2
+
+
+def test_of_a_file_and_its_compressed_copy_the_plain_one_is_read(folder: Path) -> None:
+    for ending in (".gz", ".zst"):
+        (folder / f"samples_sums_{DATE}.jsonl{ending}").write_text("")
+
+    found = discover([str(folder)])
+
+    assert found.runs[0].samples[0].path.endswith(".jsonl")
+    assert all("second copy" in reason for reason in reasons(found.skipped).values())
+    assert len(found.skipped) == 2
+
+
+def test_files_that_are_not_lm_evals_are_named(folder: Path) -> None:
+    (folder / "config.json").write_text('{"vocab_size": 3}')
+    (folder / "results_2024.json").write_text('[{"a": 1}]')
+    (folder / "samples_sums.csv").write_text("a,b")
+    (folder / "README.md").write_text("nobody expects this to be read")
+
+    skipped = reasons(discover([str(folder)]).skipped)
+
+    assert set(skipped) == {"config.json", "results_2024.json", "samples_sums.csv"}
+    assert all("not a file of lm-eval" in reason for reason in skipped.values())
+
+
+def test_older_formats_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text('{\n "results": {\n  "arc": {"acc": 0.5}}}')
+    (tmp_path / "pretrained=x_arc.jsonl").write_text('[\n  {\n    "doc_id": 0,')
+
+    found = discover([str(tmp_path)])
+
+    assert found.runs == ()
+    assert len(found.skipped) == 2
+    assert {one.reason for one in found.skipped} <= LATER
+
+
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.json"])
+def test_a_path_that_leads_nowhere_is_an_error(tmp_path: Path, path: str) -> None:
+    with pytest.raises(NotFoundError, match="nowhere"):
+        discover([str(tmp_path / path)])
+
+
+def test_a_folder_without_lm_eval_files_says_what_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "package.json").write_text("{}")
+
+    with pytest.raises(NotFoundError, match=r"no lm-eval files here") as caught:
+        discover([str(tmp_path)])
+
+    assert "--log_samples --output_path" in str(caught.value)
+    assert "package.json" in str(caught.value)
