@@ -1,0 +1,186 @@
+"""What each side of a comparison holds, and which of its metrics stand against which."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from rescore_db.compare.conditions import RunConditions, run_conditions
+from rescore_db.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy import Connection
+
+    from rescore_db.store.metrics import Conditions, Metric
+    from rescore_db.store.references import Side
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSide:
+    """One side with everything that can be compared.
+
+    Attributes:
+        filter: the filter that was named, None for all.
+        run: what its run was made under.
+        evaluations: the scored evaluations by task, those without metrics included.
+        metrics: all metrics, or those of the filter that was named.
+    """
+
+    filter: str | None
+    run: RunConditions
+    evaluations: dict[str, Conditions]
+    metrics: list[Metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Two metrics that stand against each other.
+
+    Attributes:
+        filter: the filter's name, "A→B" where two filters are compared with each other.
+        a: the first side's metric.
+        b: the second side's, of the same task and name.
+    """
+
+    filter: str
+    a: Metric
+    b: Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """What one side has and the other has not.
+
+    Attributes:
+        side: which side has it.
+        what: "task", "filter" or "metric": the widest thing that the other side lacks.
+        metrics: that side's metrics under it.
+    """
+
+    side: Literal["a", "b"]
+    what: Literal["task", "filter", "metric"]
+    metrics: tuple[Metric, ...]
+
+
+def load_side(conn: Connection, side: Side) -> LoadedSide:
+    """Read what a side holds."""
+    from rescore_db.store.metrics import scoring_metrics
+    from rescore_db.store.scorings import results_json
+
+    evaluations, metrics = scoring_metrics(conn, side.scoring_id)
+    return LoadedSide(
+        filter=side.filter,
+        run=run_conditions(side.run_id, side.label, results_json(conn, side.run_id)),
+        evaluations={one.task: one for one in evaluations},
+        metrics=[one for one in metrics if side.filter in (None, one.filter)],
+    )
+
+
+def select_metrics(
+    sides: Sequence[LoadedSide],
+    *,
+    tasks: Sequence[str],
+    filters: Sequence[str],
+    metrics: Sequence[str],
+) -> list[LoadedSide]:
+    """Leave only the metrics whose task, filter and name match one of the patterns of each kind.
+
+    A pattern is a name or what `fnmatch` understands; none means all.  The name of a group stands
+    for the tasks in it.
+
+    Raises:
+        NotFoundError: a pattern matches nothing on any side.
+    """
+    names: dict[str, tuple[Sequence[str], Callable[[Metric], str]]] = {
+        "task": (_expanded(sides, tasks), lambda one: one.conditions.task),
+        "filter": (filters, lambda one: one.filter),
+        "metric": (metrics, lambda one: one.metric),
+    }
+    for kind, (patterns, name_of) in names.items():
+        if not patterns:
+            continue
+        known = {name_of(one) for side in sides for one in side.metrics}
+        for pattern in patterns:
+            if not any(_matches(name, pattern) for name in known):
+                raise NotFoundError.among(kind, pattern, known)
+        kept = {name for name in known if any(_matches(name, pattern) for pattern in patterns)}
+        sides = [
+            replace(side, metrics=[one for one in side.metrics if name_of(one) in kept])
+            for side in sides
+        ]
+    return list(sides)
+
+
+def match_sides(a: LoadedSide, b: LoadedSide) -> tuple[list[Match], list[Lone]]:
+    """Put the metrics of two sides against each other, by task, filter and name.
+
+    When both sides name a filter, those two are compared; when one does, the other's filter of
+    that name; when none does, filters of equal names.
+
+    Returns:
+        the matches, and what stands on one side only; both by task, in lm-eval's order within.
+    """
+    chosen = {side.filter for side in (a, b)} - {None}
+    shown = None if None in (a.filter, b.filter) else _arrow(str(a.filter), str(b.filter))
+    left, right = (
+        {
+            (one.conditions.task, shown or one.filter, one.metric): one
+            for one in sorted(side.metrics, key=_order)
+            if shown or not chosen or one.filter in chosen
+        }
+        for side in (a, b)
+    )
+    matches = [Match(key[1], one, right[key]) for key, one in left.items() if key in right]
+    lone = [*_lone("a", left, right), *_lone("b", right, left)]
+    return matches, sorted(lone, key=lambda one: one.metrics[0].conditions.task)
+
+
+def _lone(
+    side: Literal["a", "b"],
+    own: dict[tuple[str, str, str], Metric],
+    other: Iterable[tuple[str, str, str]],
+) -> list[Lone]:
+    """Gather what the other side lacks, each under the widest thing that it lacks."""
+    theirs = list(other)
+    tasks = {key[0] for key in theirs}
+    filters = {key[:2] for key in theirs}
+    gathered: dict[tuple[str, ...], list[Metric]] = {}
+    for key, one in own.items():
+        if key not in other:
+            width = 1 if key[0] not in tasks else 2 if key[:2] not in filters else 3
+            gathered.setdefault(key[:width], []).append(one)
+    words: tuple[Literal["task", "filter", "metric"], ...] = ("task", "filter", "metric")
+    return [Lone(side, words[len(key) - 1], tuple(found)) for key, found in gathered.items()]
+
+
+def _order(one: Metric) -> tuple[str, tuple[int, int]]:
+    return one.conditions.task, one.place
+
+
+def _arrow(a: str, b: str) -> str:
+    return a if a == b else f"{a}→{b}"
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatch.fnmatchcase(name, pattern)
+
+
+def _expanded(sides: Sequence[LoadedSide], patterns: Sequence[str]) -> list[str]:
+    """Return the patterns with each group's name replaced by the tasks in it."""
+    groups = {name: members for side in sides for name, members in side.run.groups.items()}
+    tasks = {name for side in sides for name in side.evaluations}
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        waiting, seen = [pattern], set()
+        while waiting:
+            name = waiting.pop()
+            members = groups.get(name) or []
+            if name in tasks or not members:
+                found[name] = None
+            elif name not in seen:
+                seen.add(name)
+                waiting.extend(reversed(members))
+    return list(found)

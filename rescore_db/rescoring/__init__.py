@@ -1,0 +1,1 @@
+"""Recipe → plan → shards → scoring children → scores; verification; files without a store."""

@@ -1,0 +1,203 @@
+"""`rescore_file`: score a samples file again with no store, in constant memory."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+from rescore_db.errors import LogFormatError, TaskError, UsageError
+from rescore_db.json_exact import escaped
+from rescore_db.rescoring.plan import read_how
+from rescore_db.rescoring.request import ScoreRequest
+from rescore_db.rescoring.slot import Slot
+from rescore_db.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from rescore_db.harness.interface import TaskRequest
+    from rescore_db.harness_log.decode import DecodedLine
+
+BATCH: Final = 200  # lines that are sent at once: enough to make the pipe's cost small
+
+
+@dataclass(frozen=True, slots=True)
+class LineScore:
+    """One document under one filter, scored again.
+
+    Attributes:
+        line: 1-based line number in the file.
+        doc_id: lm-eval's index of the document.
+        doc: the document.
+        filter: the filter's name.
+        filtered: the filtered response of each request, as lm-eval would log it.
+        metrics: metric → recomputed value, as lm-eval would log it; empty on error.
+        logged: metric → the value on the line (of the line's own filter).
+        error: why this document cannot be scored, else None.
+    """
+
+    line: int
+    doc_id: Any
+    doc: Any
+    filter: str
+    filtered: list[Any]
+    metrics: dict[str, Any]
+    logged: dict[str, Any]
+    error: str | None
+
+
+def rescore_file(  # noqa: PLR0913 - the whole of what a user may say, by keyword
+    path: str | Path,
+    *,
+    task: str | None = None,
+    filters: str | Path | None = None,
+    metrics: str | Path | None = None,
+    include_paths: Sequence[str | Path] = (),
+    task_yaml: str | Path | None = None,
+    where: Callable[[DecodedLine], bool] | None = None,
+    limit: int | None = None,
+    allow_unsafe: bool = False,
+) -> Iterator[LineScore]:
+    """Yield the recomputed metrics of a samples file, per document and filter.
+
+    Every line is scored under its own filter; with `filters`, the lines of the file's first
+    filter are scored under all the given ones (the other lines hold the same responses).
+
+    Args:
+        path: a `samples_<task>_<date>.jsonl` file, compressed or not.
+        task: the task's name, if the file's name does not tell.
+        filters: YAML file in lm-eval's `filter_list` syntax that replaces the task's filters.
+        metrics: YAML file in lm-eval's `metric_list` syntax that replaces the task's metrics.
+        include_paths: folders of task definitions that come before lm-eval's own.
+        task_yaml: the one YAML file that defines the task.
+        where: keeps a line when it returns true.
+        limit: at most this many documents.
+        allow_unsafe: score tasks that execute model-written code.
+
+    Raises:
+        LogFormatError: the file is not what lm-eval writes, with the line.
+        TaskError: the task cannot be resolved, or has filters that need all documents at once.
+        UsageError: the request makes no sense.
+    """
+    request = ScoreRequest(
+        filters=None if filters is None else str(filters),
+        metrics=None if metrics is None else str(metrics),
+        include_paths=tuple(str(one) for one in include_paths),
+        task_yaml=None if task_yaml is None else str(task_yaml),
+        limit=limit,
+        allow_unsafe=allow_unsafe,
+    )
+    template = read_how(request, None).template
+    scorer = FileScorer(
+        path=str(path),
+        request=replace(template, name=task or _task_of(str(path))),
+        where=where,
+        limit=limit,
+    )
+    return scorer.scores()
+
+
+def _task_of(path: str) -> str:
+    from rescore_db.harness_log.discovery import parse_name
+
+    named = parse_name(path)
+    if named is None or named.task is None:
+        msg = f"{path}: its name, not samples_<task>_<date>.jsonl, tells no task: say task=…"
+        raise UsageError(msg)
+    return named.task
+
+
+@dataclass(frozen=True, slots=True)
+class FileScorer:
+    """One pass over one file."""
+
+    path: str
+    request: TaskRequest
+    where: Callable[[DecodedLine], bool] | None
+    limit: int | None
+
+    def scores(self) -> Iterator[LineScore]:
+        """Yield the scores line by line."""
+        from rescore_db.harness_log.decode import decode
+        from rescore_db.harness_log.files import open_log
+        from rescore_db.harness_log.lines import read_lines
+
+        settings = Settings.from_environment()
+        with open_log(self.path) as file, Slot(settings) as slot:
+            raw = read_lines(
+                file.stream, file=self.path, max_bytes=settings.max_line_mb * 1_000_000
+            )
+            lines = (decode(one, self.path) for one in raw)
+            first = next(lines, None)
+            if first is None:
+                raise LogFormatError(self.path, None, "there is no line in it")
+            session = Session(slot, self.request.to_json(), escaped(first.doc))
+            session.check()
+            yield from self._in_batches(session, self._chosen(first, lines))
+
+    def _chosen(self, first: DecodedLine, lines: Iterable[DecodedLine]) -> Iterator[DecodedLine]:
+        """Yield the lines that are to be scored, the first one included."""
+        counts: dict[str, int] = {}
+        for line in (one for some in ((first,), lines) for one in some):
+            if self.request.filters_json is not None and line.filter != first.filter:
+                continue  # the same responses once more
+            if self.where is not None and not self.where(line):
+                continue
+            counts[line.filter] = counts.get(line.filter, 0) + 1
+            if self.limit is None or counts[line.filter] <= self.limit:
+                yield line
+            elif self.request.filters_json is not None:
+                return
+
+    def _in_batches(self, session: Session, lines: Iterator[DecodedLine]) -> Iterator[LineScore]:
+        only_own = self.request.filters_json is None
+        while batch := list(islice(lines, BATCH)):
+            for found in session.score(batch):
+                line = batch[found["index"]]
+                if only_own and found["filter"] != line.filter:
+                    continue
+                yield LineScore(
+                    line=line.number,
+                    doc_id=line.doc_id,
+                    doc=line.doc,
+                    filter=found["filter"],
+                    filtered=found["filtered"],
+                    metrics=found["metrics"],
+                    logged=line.metrics if found["filter"] == line.filter else {},
+                    error=found["error"],
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A child that knows the task; the file's first document decides how it reads targets."""
+
+    slot: Slot
+    request: str
+    first_doc: str
+
+    def check(self) -> None:
+        """Refuse a task whose filters look at all documents at once.
+
+        Raises:
+            TaskError: it has such filters, or cannot be built.
+        """
+        found = self.slot.call("define", request=self.request, first_doc=self.first_doc)
+        if not found["per_doc_filters"]:
+            msg = (
+                f"task {found['name']!r} has filters that see all documents at once: "
+                "ingest the file and use `rescore score`"
+            )
+            raise TaskError(msg)
+
+    def score(self, batch: Sequence[DecodedLine]) -> list[dict[str, Any]]:
+        """Return the results of a batch, in the order of its lines, then of filters."""
+        from rescore_db.harness.interface import Sample
+
+        samples = [asdict(Sample(one.doc, one.arguments, one.responses)) for one in batch]
+        found: list[dict[str, Any]] = self.slot.call(
+            "score_lines", request=self.request, first_doc=self.first_doc, samples=samples
+        )
+        return sorted(found, key=lambda one: one["index"])

@@ -1,0 +1,59 @@
+"""What a user may ask of a scoring and of a verification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """How stored responses are to be scored.
+
+    Attributes:
+        tasks: task names or patterns (`mmlu_*`); none means all.
+        subset: name of a stored subset, or None.
+        where: condition that chooses samples, or None.
+        limit: at most this many samples of each evaluation, in position order.
+        filters: path of a YAML file in lm-eval's `filter_list` syntax, or None.
+        metrics: path of a YAML file in lm-eval's `metric_list` syntax, or None.
+        include_paths: folders of task definitions that come before lm-eval's own.
+        task_yaml: path of one task's definition, used for every chosen evaluation.
+        name: what the new scoring is called; None picks a name.
+        workers: scoring children at once; None picks by cores and work.
+        force: score again though a scoring holds the answer.
+        allow_unsafe: score tasks that execute model-written code.
+    """
+
+    tasks: tuple[str, ...] = ()
+    subset: str | None = None
+    where: str | None = None
+    limit: int | None = None
+    filters: str | None = None
+    metrics: str | None = None
+    include_paths: tuple[str, ...] = ()
+    task_yaml: str | None = None
+    name: str | None = None
+    workers: int | None = None
+    force: bool = False
+    allow_unsafe: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRequest:
+    """What is to be recomputed and compared with what lm-eval logged.
+
+    Attributes:
+        tasks: task names or patterns; none means all.
+        include_paths: folders of task definitions that come before lm-eval's own.
+        task_yaml: path of one task's definition, used for every chosen evaluation.
+        allow_unsafe: recompute tasks that execute model-written code.
+        workers: scoring children at once; None picks by cores and work.
+        max_differences: how many differences of one evaluation and filter are kept to show.
+    """
+
+    tasks: tuple[str, ...] = ()
+    include_paths: tuple[str, ...] = ()
+    task_yaml: str | None = None
+    allow_unsafe: bool = False
+    workers: int | None = None
+    max_differences: int = 5

@@ -1,0 +1,272 @@
+"""`score`: from stored responses to a new scoring, doing only what is missing."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from rescore_db.errors import TaskError
+from rescore_db.json_exact import escaped
+from rescore_db.records import Rows, ScoreRow
+from rescore_db.rescoring import groups
+from rescore_db.rescoring.plan import (
+    How,
+    Job,
+    Resolved,
+    RunFacts,
+    make_jobs,
+    read_how,
+    recipe_json,
+)
+from rescore_db.rescoring.pool import Pool, workers_for
+from rescore_db.rescoring.slot import ChildDiedError
+from rescore_db.settings import Settings
+from rescore_db.store import scorings
+from rescore_db.store.engine import atomic, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from sqlalchemy import Engine
+
+    from rescore_db.api import Progress
+    from rescore_db.rescoring.request import ScoreRequest
+    from rescore_db.rescoring.slot import Slot
+    from rescore_db.store.scorings import StoredEvaluation
+
+SHARD_SAMPLES: Final = 2000  # bounds a child's memory; a tenth of a second to a minute of work
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request's work is: the store and its raw URL, which only children see."""
+
+    engine: Engine
+    url: str = field(repr=False)
+
+
+def score_runs(
+    engine: Engine,
+    runs: Sequence[str],
+    request: ScoreRequest,
+    *,
+    progress: Progress | None = None,
+) -> Rows[ScoreRow]:
+    """Score stored responses again and return what stands under the scorings afterwards.
+
+    Args:
+        engine: the store.
+        runs: references of runs; none means the newest version of each.
+        request: what to score and how.
+        progress: called with samples done and to do.
+
+    Raises:
+        RescoreError: the request makes no sense.  A task that can't be resolved or scored is
+            not an error: it gives a row of status "failed" or "unsupported" with its reason.
+    """
+    from rescore_db.store.references import find_runs
+
+    target = Target(engine, engine.url.render_as_string(hide_password=False))
+    how = read_how(request, _subset_version(engine, request.subset))
+    with reading(engine) as conn:
+        evaluations = scorings.stored_evaluations(conn, find_runs(conn, runs), request.tasks)
+        facts = {run: RunFacts.read(conn, run) for run in {one.run_id for one in evaluations}}
+    total = sum(one.n_samples for one in evaluations)
+    with Pool(Settings.from_environment(), workers_for(total, request.workers)) as pool:
+        resolved, failed = _resolve(pool, target, how, evaluations, facts)
+        jobs = make_jobs(engine, how, request, resolved, SHARD_SAMPLES)
+        _run_jobs(pool, target, how, jobs, facts, progress)
+        members = {run: one.members for run, one in facts.items()}
+        grouped = groups.aggregate_groups_of(
+            pool, engine, jobs, members, how.template.include_paths
+        )
+    return Rows([*_rows(engine, jobs, set(grouped)), *failed, *_ungrouped(jobs, grouped)])
+
+
+def _subset_version(engine: Engine, name: str | None) -> str | None:
+    """Return `NAME@VERSION` of a subset, so that a refreshed one is another way of scoring."""
+    if name is None:
+        return None
+    from rescore_db.subsets import get_subset
+
+    found = get_subset(engine, name)
+    return f"{found.name}@{found.version}"
+
+
+def _resolve(
+    pool: Pool,
+    target: Target,
+    how: How,
+    evaluations: Sequence[StoredEvaluation],
+    facts: dict[int, RunFacts],
+) -> tuple[list[Resolved], list[ScoreRow]]:
+    """Build every task once, in children; those that can't be built become rows."""
+
+    def unit(evaluation: StoredEvaluation, slot: Slot) -> Resolved | ScoreRow:
+        request = how.request_for(evaluation.task, facts[evaluation.run_id])
+        try:
+            reply = slot.call(
+                "resolve", url=target.url, request=request, evaluation_id=evaluation.id
+            )
+        except TaskError as error:
+            return _failed(evaluation, str(error))
+        reply["bootstrap_iters"] = facts[evaluation.run_id].bootstrap_iters
+        return Resolved(
+            evaluation,
+            recipe_json(evaluation, reply, how),
+            escaped(reply["environment"]),
+            reply["definition"]["per_doc_filters"],
+            tuple(f"the definition differs from the logged one: {d}" for d in reply["differences"]),
+        )
+
+    found = list(pool.run(partial(unit, one) for one in evaluations))
+    resolved = [one for one in found if isinstance(one, Resolved)]
+    resolved.sort(key=lambda one: (one.evaluation.run_id, one.evaluation.id))
+    return resolved, [one for one in found if isinstance(one, ScoreRow)]
+
+
+def _failed(evaluation: StoredEvaluation, reason: str) -> ScoreRow:
+    return ScoreRow(
+        scoring="",
+        run=evaluation.run_id,
+        model=evaluation.model,
+        task=evaluation.task,
+        filter="",
+        metric="",
+        value=None,
+        stderr=None,
+        n=evaluation.n_samples,
+        status="failed",
+        reason=reason,
+    )
+
+
+def _run_jobs(
+    pool: Pool,
+    target: Target,
+    how: How,
+    jobs: Sequence[Job],
+    facts: dict[int, RunFacts],
+    progress: Progress | None,
+) -> None:
+    """Score every missing shard; whoever scores the last one of an evaluation aggregates it."""
+    runners = [
+        Runner(
+            target,
+            how.request_for(job.evaluation.task, facts[job.evaluation.run_id]),
+            job,
+            facts[job.evaluation.run_id].bootstrap_iters,
+        )
+        for job in jobs
+        if not job.is_known
+    ]
+    total = sum(stop - start for one in runners for start, stop in one.job.shards)
+    done = 0
+    for samples, task in pool.run(unit for one in runners for unit in one.units()):
+        done += samples
+        if progress is not None:
+            progress(done, total, task)
+
+
+class Runner:
+    """Scores one evaluation shard by shard, on whichever slots are free."""
+
+    def __init__(self, target: Target, request: str, job: Job, iters: int) -> None:
+        """Prepare the shards of one job."""
+        self.job = job
+        self._target = target
+        self._request = request
+        self._iters = iters
+        self._lock = threading.Lock()
+        self._left = len(job.shards)
+        self._trouble: str | None = None
+
+    def units(self) -> Iterable[Callable[[Slot], tuple[int, str]]]:
+        """Yield the work; an evaluation whose shards are all done only has to be aggregated."""
+        if not self.job.shards:
+            return [self._finish_only]
+        return [partial(self._score, start, stop) for start, stop in self.job.shards]
+
+    def _finish_only(self, slot: Slot) -> tuple[int, str]:
+        self._aggregate(slot)
+        return 0, self.job.evaluation.task
+
+    def _score(self, start: int, stop: int, slot: Slot) -> tuple[int, str]:
+        try:
+            if self._trouble is None:
+                self._score_shard(slot, start, stop)
+        except TaskError as error:
+            self._trouble = str(error)
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._aggregate(slot)
+        return stop - start, self.job.evaluation.task
+
+    def _score_shard(self, slot: Slot, start: int, stop: int) -> None:
+        """Score one shard; a child that something else killed gets a second try."""
+        arguments: dict[str, Any] = {
+            "url": self._target.url,
+            "request": self._request,
+            "scored_evaluation_id": self.job.standing.id,
+            "start": start,
+            "stop": stop,
+        }
+        try:
+            slot.call("score_shard", **arguments)
+        except ChildDiedError as death:
+            if not death.was_killed:
+                raise
+            if not self._is_done(start, stop):
+                slot.call("score_shard", **arguments)
+
+    def _is_done(self, start: int, stop: int) -> bool:
+        """Tell whether a killed child had committed before it died."""
+        with reading(self._target.engine) as conn:
+            found = scorings.standings(conn, self.job.scoring_id)
+        return (start, stop) in found[self.job.evaluation.id].shards
+
+    def _aggregate(self, slot: Slot) -> None:
+        if self._trouble is None:
+            try:
+                slot.call(
+                    "aggregate",
+                    url=self._target.url,
+                    request=self._request,
+                    scored_evaluation_id=self.job.standing.id,
+                    bootstrap_iters=self._iters,
+                )
+            except TaskError as error:
+                self._trouble = str(error)
+        if self._trouble is not None:
+            with atomic(self._target.engine) as conn:
+                scorings.set_status(conn, self.job.standing.id, "failed", self._trouble, ())
+
+
+def _ungrouped(jobs: Sequence[Job], grouped: dict[int, str | None]) -> list[ScoreRow]:
+    """Say of which runs the groups could not be aggregated, and why."""
+    first = {job.scoring_id: job.evaluation for job in reversed(jobs)}
+    return [
+        replace(_failed(first[scoring_id], reason), task="(groups)", n=0, is_group=True)
+        for scoring_id, reason in grouped.items()
+        if reason is not None
+    ]
+
+
+def _rows(engine: Engine, jobs: Sequence[Job], grouped: set[int]) -> list[ScoreRow]:
+    """Return what stands under the jobs' scorings now, tasks first, then groups."""
+    rows: list[ScoreRow] = []
+    with reading(engine) as conn:
+        for scoring_id in dict.fromkeys(job.scoring_id for job in jobs):
+            mine = [job for job in jobs if job.scoring_id == scoring_id]
+            known = {job.evaluation.task for job in mine if job.is_known}
+            found = scorings.scoring_results(conn, scoring_id, [job.evaluation.id for job in mine])
+            rows += [replace(row, known=row.task in known) for row in found]
+            rows += [
+                replace(row, known=scoring_id not in grouped)
+                for row in scorings.group_results(conn, scoring_id)
+            ]
+    return rows

@@ -1,0 +1,173 @@
+"""A slot supervises one scoring child: starts it, waits for it, kills it, starts it again."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+from rescore_db import errors
+from rescore_db.errors import RescoreError, TaskError
+from rescore_db.rescoring.pipe import read_message, write_message
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from rescore_db.settings import Settings
+
+TAIL: Final = 2000  # characters of a dead child's last words that are shown
+
+
+class ChildDiedError(TaskError):
+    """A scoring child was killed, crashed or ran out of time while it worked.
+
+    Attributes:
+        was_killed: something else than the task may have killed it, so that it is worth another
+            try (not so when it took too long, or ended by itself).
+    """
+
+    def __init__(self, message: str, *, was_killed: bool = False) -> None:
+        """Keep whether another try is worth it."""
+        super().__init__(message)
+        self.was_killed = was_killed
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running child, its two pipes, and the file that its stderr goes to."""
+
+    process: subprocess.Popen[bytes]
+    questions: IO[bytes]
+    answers: IO[bytes]
+    words: IO[bytes]
+
+    @classmethod
+    def start(cls, environment: dict[str, str]) -> Child:
+        """Start a child; it lives until it is ended or its parent dies."""
+        words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rescore_db.rescoring.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            env=environment,
+        )
+        return cls(
+            process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), words
+        )
+
+    def end(self) -> int:
+        """Kill the child and close what belongs to it; return its exit code."""
+        self.process.kill()
+        code = self.process.wait()
+        for stream in (self.questions, self.answers, self.words):
+            with suppress(BrokenPipeError):
+                stream.close()
+        return code
+
+
+class Slot:
+    """One place where a scoring child runs; the child starts with the first call."""
+
+    def __init__(self, settings: Settings, *, wide: bool = False) -> None:
+        """Prepare a slot.
+
+        Args:
+            settings: limits of time and memory.
+            wide: let numpy use the CPU's widest instructions, which may round differently.
+        """
+        self._settings = settings
+        self._wide = wide
+        self._child: Child | None = None
+
+    def __enter__(self) -> Self:
+        """Return the slot."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the child."""
+        self.close()
+
+    def call(self, op: str, **arguments: Any) -> Any:  # noqa: ANN401 - each operation has its own
+        """Let the child do one thing and return its answer.
+
+        Raises:
+            ChildDiedError: it died or was too slow; the next call starts another.
+            RescoreError: what the child raised.
+        """
+        child = self._running()
+        try:
+            write_message(child.questions, {"op": op, "arguments": arguments})
+            self._wait(child.answers)
+            reply = read_message(child.answers)
+        except BrokenPipeError:
+            reply = None
+        if reply is None:
+            raise self._obituary(child)
+        if "error" in reply:
+            raise _error_of(reply)
+        return reply["done"]
+
+    def close(self) -> None:
+        """End the child, if there is one; it holds nothing that has to be saved."""
+        if self._child is not None:
+            self._child.end()
+        self._child = None
+
+    def interrupt(self) -> None:
+        """Kill the child from another thread; the call that waits for it fails at once."""
+        child = self._child
+        if child is not None:
+            child.process.kill()
+
+    def _running(self) -> Child:
+        if self._child is None:
+            from rescore_db.harness.environment import child_environment
+
+            limits = {"RESCORE_CHILD_MB": str(self._settings.child_mb)}
+            self._child = Child.start(os.environ | child_environment(wide=self._wide) | limits)
+        return self._child
+
+    def _wait(self, stream: IO[bytes]) -> None:
+        """Wait until an answer begins, at most as long as a shard may take."""
+        end = time.monotonic() + self._settings.child_seconds
+        while not select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
+            if time.monotonic() >= end:
+                self.close()
+                msg = (
+                    f"not done after {self._settings.child_seconds:g} s and stopped: a filter, "
+                    "metric or regular expression hangs, or the time limit is too short "
+                    "(RESCORE_CHILD_SECONDS)"
+                )
+                raise ChildDiedError(msg)
+
+    def _obituary(self, child: Child) -> ChildDiedError:
+        """Say how the child died, and forget it."""
+        code = child.process.wait()
+        child.words.seek(0)
+        words = child.words.read().decode("utf-8", "replace").strip()[-TAIL:]
+        self.close()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        msg = f"the scoring child died ({how})" + (f": {words}" if words else "")
+        return ChildDiedError(msg, was_killed=code == -signal.SIGKILL)
+
+
+def _error_of(reply: dict[str, Any]) -> Exception:
+    """Turn a child's error into ours; a bug stays a bug, with the child's traceback."""
+    kind = getattr(errors, reply["kind"], None)
+    if isinstance(kind, type) and issubclass(kind, RescoreError):
+        return kind(reply["error"])
+    return RuntimeError(f"in a scoring child:\n{reply['error']}")

@@ -1,0 +1,222 @@
+"""`verify`: recompute what lm-eval logged, and say where and why it differs.  Writes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from rescore_db.errors import TaskError
+from rescore_db.records import Difference, Rows, VerifyRow
+from rescore_db.rescoring import groups
+from rescore_db.rescoring.plan import RunFacts, task_request
+from rescore_db.rescoring.pool import Pool, workers_for
+from rescore_db.rescoring.verdict import Verdict, judge, judge_group
+from rescore_db.settings import Settings
+from rescore_db.store import scorings
+from rescore_db.store.engine import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sqlalchemy import Engine
+
+    from rescore_db.api import Progress
+    from rescore_db.rescoring.request import VerifyRequest
+    from rescore_db.rescoring.slot import Slot
+    from rescore_db.store.scorings import StoredEvaluation
+
+UNSUPPORTED: Final = "unsupported"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a child said of one evaluation: its reply, or why it could not reply."""
+
+    evaluation: StoredEvaluation
+    reply: dict[str, Any] | None
+    trouble: str | None
+
+
+def verify_runs(
+    engine: Engine,
+    runs: Sequence[str],
+    request: VerifyRequest,
+    *,
+    progress: Progress | None = None,
+) -> Rows[VerifyRow]:
+    """Recompute the evaluations of some runs and compare them with what lm-eval logged.
+
+    Args:
+        engine: the store; it may be read-only.
+        runs: references of runs; none means the newest version of each.
+        request: which tasks, and where their definitions are.
+        progress: called with samples done and to do.
+
+    Raises:
+        RescoreError: the request makes no sense.  A task that can't be resolved or scored gives
+            rows of status "unsupported" with the reason.
+    """
+    from rescore_db.store.references import find_runs
+
+    with reading(engine) as conn:
+        evaluations = scorings.stored_evaluations(conn, find_runs(conn, runs), request.tasks)
+        facts = {run: RunFacts.read(conn, run) for run in {one.run_id for one in evaluations}}
+    verifier = Verifier(engine, request, facts)
+    checked = verifier.check(evaluations, progress)
+    rows = verifier.judge(checked)
+    for run_id in dict.fromkeys(one.run_id for one in evaluations):
+        mine = [one for one in checked if one.evaluation.run_id == run_id]
+        rows += verifier.groups(run_id, mine, rows)
+    return Rows(rows)
+
+
+class Verifier:
+    """Runs verifications in scoring children and turns their replies into verdicts."""
+
+    def __init__(
+        self, engine: Engine, request: VerifyRequest, facts: Mapping[int, RunFacts]
+    ) -> None:
+        """Prepare to verify; `facts` are what each run's results file says."""
+        self._engine = engine
+        self._url = engine.url.render_as_string(hide_password=False)
+        self._request = request
+        self._facts = facts
+        self._settings = Settings.from_environment()
+        self._template = task_request(request)
+
+    def check(
+        self, evaluations: Sequence[StoredEvaluation], progress: Progress | None = None
+    ) -> list[Checked]:
+        """Recompute evaluations; those off by no more than last digits, on the other CPU setting.
+
+        The second answer counts where it is the logged one: then the CPU is the cause.
+        """
+        first = self._run(evaluations, wide=False, progress=progress)
+        off = [one.evaluation for one in first if one.reply and _only_rounding(one.reply)]
+        if not off:
+            return first
+        second = {one.evaluation.id: one for one in self._run(off, wide=True, progress=None)}
+        for one in first:
+            other = second.get(one.evaluation.id)
+            if one.reply is not None and other is not None and other.reply is not None:
+                agrees = {f["filter"] for f in other.reply["filters"] if not f["total"]}
+                one.reply["agrees_wide"] = sorted(agrees)
+        return first
+
+    def judge(self, checked: Sequence[Checked]) -> list[VerifyRow]:
+        """Turn replies into rows, one an evaluation and logged filter."""
+        rows = []
+        for one in checked:
+            if one.reply is None:
+                rows += self._unsupported(one)
+                continue
+            for found in one.reply["filters"]:
+                if found["is_logged"]:
+                    rows.append(_row(one.evaluation, found, judge(found, one.reply)))
+        return rows
+
+    def groups(
+        self,
+        run_id: int,
+        checked: Sequence[Checked],
+        rows: Sequence[VerifyRow],
+    ) -> list[VerifyRow]:
+        """Recompute a run's groups whose tasks were all verified, and compare them."""
+        members = self._facts[run_id].members
+        metrics = {
+            one.evaluation.task: one.reply["metrics"]
+            for one in checked
+            if one.reply is not None and not one.reply["errors"]
+        }
+        whole = groups.whole_groups(members, {one.evaluation.task for one in checked})
+        with reading(self._engine) as conn:
+            logged = scorings.logged_groups(conn, run_id)
+        logged = [row for row in logged if row.task in whole]
+        if not logged:
+            return []
+        usable = groups.whole_groups(whole, metrics)
+        found: dict[str, dict[str, Any]] | str = {}
+        if usable:
+            with Pool(self._settings, 1) as pool:
+                unit = partial(
+                    groups.aggregate_groups, usable, self._request.include_paths, metrics
+                )
+                (found,) = pool.run([unit])
+        statuses = {
+            group: {
+                row.status
+                for row in rows
+                if row.run == run_id and row.task in groups.leaves(group, members)
+            }
+            for group in whole
+        }
+        return judge_group(logged, found, statuses)
+
+    def _run(
+        self, evaluations: Sequence[StoredEvaluation], *, wide: bool, progress: Progress | None
+    ) -> list[Checked]:
+        total = sum(one.n_samples for one in evaluations)
+        done, checked = 0, []
+        with Pool(self._settings, workers_for(total, self._request.workers), wide=wide) as pool:
+            for one in pool.run(partial(self._check, evaluation) for evaluation in evaluations):
+                checked.append(one)
+                done += one.evaluation.n_samples
+                if progress is not None:
+                    progress(done, total, one.evaluation.task)
+        checked.sort(key=lambda one: (one.evaluation.run_id, one.evaluation.id))
+        return checked
+
+    def _check(self, evaluation: StoredEvaluation, slot: Slot) -> Checked:
+        facts = self._facts[evaluation.run_id]
+        request = replace(
+            self._template, name=evaluation.task, groups=facts.groups_of(evaluation.task)
+        )
+        try:
+            reply = slot.call(
+                "verify",
+                url=self._url,
+                request=request.to_json(),
+                evaluation_id=evaluation.id,
+                bootstrap_iters=facts.bootstrap_iters,
+                keep=self._request.max_differences,
+            )
+        except TaskError as error:
+            return Checked(evaluation, None, str(error))
+        return Checked(evaluation, reply, None)
+
+    def _unsupported(self, one: Checked) -> list[VerifyRow]:
+        """Return a row for every logged filter of an evaluation that can't be recomputed."""
+        from rescore_db.store import scored
+
+        with reading(self._engine) as conn:
+            key = scored.logged_evaluation(conn, one.evaluation.id)
+            filters = [] if key is None else scored.read_filters(conn, key)
+        verdict = Verdict(UNSUPPORTED, one.trouble)
+        blank = {"total": 0, "shown": []}
+        return [
+            _row(one.evaluation, blank | {"filter": found.name, "n": found.n}, verdict)
+            for found in filters
+        ]
+
+
+def _only_rounding(reply: Mapping[str, Any]) -> bool:
+    """Tell whether an evaluation differs, and nowhere by more than last digits."""
+    filters = [one for one in reply["filters"] if one["is_logged"] and one["is_defined"]]
+    return any(one["total"] for one in filters) and not any(
+        one["beyond_rounding"] for one in filters
+    )
+
+
+def _row(evaluation: StoredEvaluation, found: Mapping[str, Any], verdict: Verdict) -> VerifyRow:
+    return VerifyRow(
+        run=evaluation.run_id,
+        model=evaluation.model,
+        task=evaluation.task,
+        filter=found["filter"],
+        status=verdict.status,
+        reason=verdict.reason,
+        n=found["n"],
+        differences=tuple(Difference(**one) for one in found["shown"]),
+        n_differences=found["total"],
+    )

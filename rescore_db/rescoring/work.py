@@ -1,0 +1,242 @@
+"""What a scoring child does: resolve, score, aggregate, verify.
+
+Every operation takes and returns what JSON can carry.  `request` is a `harness.TaskRequest` as a
+dictionary.  The task is built with the doc at position 0 of the evaluation, also for a shard or a
+subset: that doc decides how lm-eval reads the task's targets.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from rescore_db.harness.interface import Sample, TaskRequest
+from rescore_db.rescoring import selection
+from rescore_db.rescoring.shard import ScoredShard
+from rescore_db.rescoring.verdict import cannot_score
+from rescore_db.typed_values import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from sqlalchemy import Connection, Engine
+
+    from rescore_db.harness.offline import OfflineTask
+    from rescore_db.store.samples import StoredSample
+
+
+@lru_cache(maxsize=4)
+def _task(request_json: str, first_doc_json: str) -> OfflineTask:
+    """Build a task, or take it from the last few."""
+    from rescore_db.harness.offline import load_task
+
+    return load_task(TaskRequest.from_json(request_json), json.loads(first_doc_json))
+
+
+@lru_cache(maxsize=2)
+def _engine(url: str, write: bool) -> Engine:  # noqa: FBT001 - part of the cache's key
+    from rescore_db.store.engine import open_engine
+
+    return open_engine(url, write=write)
+
+
+def _stored_task(conn: Connection, request: str, evaluation_id: int) -> OfflineTask:
+    from rescore_db.store.samples import first_doc
+
+    return _task(request, first_doc(conn, evaluation_id))
+
+
+def _read_samples(
+    conn: Connection, evaluation_id: int, chosen: str, start: int, stop: int
+) -> list[StoredSample]:
+    """Read the samples of one range of a selection."""
+    from rescore_db.store.samples import count_samples, iter_samples
+
+    total = count_samples(conn, evaluation_id)
+    positions = list(selection.to_positions(chosen, total)[start:stop])
+    return list(iter_samples(conn, evaluation_id, positions=positions))
+
+
+def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
+    """Turn stored samples into what the harness scores."""
+    return [
+        Sample(doc=json.loads(one.doc), arguments=one.arguments, responses=one.responses)
+        for one in stored
+    ]
+
+
+def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
+    """Name the samples whose target is no longer what lm-eval logged: the definition drifted."""
+    off = []
+    for one, sample in zip(stored, as_harness_samples(stored), strict=True):
+        now = task.target_text(sample)
+        if now != one.target:
+            off.append((one.position, one.target, now))
+    if not off:
+        return []
+    position, logged, now = off[0]
+    place = f"{len(off)} of {len(stored)} samples, first at position {position}"
+    return [f"the target differs in {place}: {_short(now)} instead of {_short(logged)}"]
+
+
+def _short(text: object, width: int = 60) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= width else shown[: width - 1] + "…"
+
+
+# ------------------------------------------------------------------------------------ operations
+
+
+def resolve(url: str, request: str, evaluation_id: int) -> dict[str, Any]:
+    """Say what a task's definition is for one evaluation, and in which environment."""
+    from rescore_db.harness.drift import config_differences
+    from rescore_db.harness.environment import environment
+    from rescore_db.store.engine import reading
+    from rescore_db.store.scorings import stored_config
+
+    with reading(_engine(url, write=False)) as conn:
+        task = _stored_task(conn, request, evaluation_id)
+        logged = stored_config(conn, evaluation_id)
+    differences = config_differences(logged, task.definition) if logged else []
+    return {
+        "definition": asdict(task.definition),
+        "environment": environment(),
+        "differences": differences,
+    }
+
+
+def score_shard(
+    url: str, request: str, scored_evaluation_id: int, start: int, stop: int
+) -> dict[str, Any]:
+    """Score one range of a selection and store what came out, in one transaction."""
+    from rescore_db.store.engine import atomic, reading
+    from rescore_db.store.scorings import get_scored
+
+    engine = _engine(url, write=True)
+    with reading(engine) as conn:
+        scored = get_scored(conn, scored_evaluation_id)
+        task = _stored_task(conn, request, scored.evaluation_id)
+        stored = _read_samples(conn, scored.evaluation_id, scored.selection, start, stop)
+    results = task.score(as_harness_samples(stored))
+    shard = ScoredShard.of(stored, results, task.definition)
+    warnings = target_warnings(task, stored)
+    with atomic(engine) as conn:
+        shard.write(conn, scored_evaluation_id)
+        shard.note(conn, scored_evaluation_id, (start, stop), warnings)
+    return {"samples": stop - start}
+
+
+def aggregate(
+    url: str, request: str, scored_evaluation_id: int, bootstrap_iters: int
+) -> dict[str, Any]:
+    """Aggregate the stored scores of an evaluation whose shards are all done.
+
+    An evaluation with samples that can't be scored has no aggregates: a mean over the others
+    would look like the task's.
+    """
+    from rescore_db.harness.aggregation import aggregate as aggregate_task
+    from rescore_db.rescoring.shard import read_values, set_results
+    from rescore_db.store.engine import atomic, reading
+    from rescore_db.store.scorings import get_scored, set_status, shard_reports
+
+    engine = _engine(url, write=True)
+    with reading(engine) as conn:
+        scored = get_scored(conn, scored_evaluation_id)
+        report = shard_reports(conn, scored_evaluation_id)
+        task = _stored_task(conn, request, scored.evaluation_id)
+        values = {} if report.errors else read_values(conn, scored_evaluation_id)
+    results = aggregate_task(task, values, bootstrap_iters)
+    reason = cannot_score(report.errors) or task.definition.nondeterministic
+    status = "nondeterministic" if reason else "complete"
+    counted = {key: (*found, len(values[key])) for key, found in results.items()}
+    with atomic(engine) as conn:
+        set_results(conn, scored_evaluation_id, counted, task.higher_is_better)
+        status = "unsupported" if report.errors else status
+        set_status(conn, scored_evaluation_id, status, reason, report.warnings)
+    return {"status": status}
+
+
+def verify(
+    url: str, request: str, evaluation_id: int, bootstrap_iters: int, keep: int
+) -> dict[str, Any]:
+    """Recompute one evaluation and compare it with what lm-eval logged; write nothing."""
+    from rescore_db.rescoring.recomputed import compare_with_log, read_logged, recompute
+    from rescore_db.store.engine import reading
+    from rescore_db.store.scorings import stored_config
+
+    with reading(_engine(url, write=False)) as conn:
+        task = _stored_task(conn, request, evaluation_id)
+        config = stored_config(conn, evaluation_id)
+        logged = read_logged(conn, evaluation_id)
+        stored = _read_samples(conn, evaluation_id, "", 0, 2**62)
+    found = recompute(task, stored, bootstrap_iters)
+    return {
+        "filters": compare_with_log(logged, stored, found, keep),
+        "metrics": group_input(task.definition.name, found.aggregates, len(stored)),
+        "errors": found.errors,
+        "nondeterministic": task.definition.nondeterministic,
+        "targets": target_warnings(task, stored),
+        "differences": _config_differences(config, task),
+    }
+
+
+def group_input(
+    task: str, aggregates: Mapping[tuple[str, str], tuple[Any, Any]], n: int
+) -> dict[str, Any]:
+    """Return a task's aggregates in the shape that lm-eval's groups are computed from."""
+    metrics: dict[str, Any] = {"name": task, "alias": task, "sample_len": n}
+    for (filter_, metric), (value, stderr) in aggregates.items():
+        metrics[f"{metric},{filter_}"] = plain(value)
+        metrics[f"{metric}_stderr,{filter_}"] = plain(stderr)
+    return metrics
+
+
+def _config_differences(logged: str | None, task: OfflineTask) -> list[str]:
+    from rescore_db.harness.drift import config_differences
+
+    return config_differences(logged, task.definition) if logged else []
+
+
+def score_lines(request: str, first_doc: str, samples: list[dict[str, Any]]) -> list[Any]:
+    """Score samples that came down the pipe; one answer a filter and sample."""
+    task = _task(request, first_doc)
+    given = [Sample(**one) for one in samples]
+    return [
+        {
+            "index": one.index,
+            "filter": one.filter,
+            "filtered": one.filtered,
+            "metrics": {name: plain(value) for name, value in one.metrics.items()},
+            "error": one.error,
+        }
+        for one in task.score(given)
+    ]
+
+
+def define(request: str, first_doc: str) -> dict[str, Any]:
+    """Say what a task's definition is, for a doc that came down the pipe."""
+    return asdict(_task(request, first_doc).definition)
+
+
+def groups(
+    include_paths: list[str],
+    members: dict[str, list[str]],
+    metrics: dict[str, dict[str, Any]],
+) -> dict[str, dict[str, Any]]:
+    """Aggregate groups from their tasks' metrics, with lm-eval's own code."""
+    from rescore_db.harness.aggregation import aggregate_groups
+
+    return aggregate_groups(members, tuple(include_paths), metrics)
+
+
+OPERATIONS: dict[str, Callable[..., Any]] = {
+    "resolve": resolve,
+    "score_shard": score_shard,
+    "aggregate": aggregate,
+    "verify": verify,
+    "score_lines": score_lines,
+    "define": define,
+    "groups": groups,
+}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rescore_db.ingest.positions import FREE, Positions, Seen
+
+
+def digest(number: int) -> bytes:
+    return hashlib.sha256(str(number).encode()).digest()
+
+
+def place(positions: Positions, seen: Seen, doc: int) -> tuple[int, int]:
+    position, nth, key = seen.locate(positions, digest(doc))
+    if position == FREE:
+        position = positions.add(key, digest(doc)[:16])
+    seen.add(position)
+    return position, nth
+
+
+@given(st.lists(st.lists(st.integers(0, 5), max_size=30), max_size=4))
+def test_the_nth_line_of_a_doc_goes_with_the_nth_of_another_filter(
+    filters: list[list[int]],
+) -> None:
+    positions = Positions()
+    expected: dict[tuple[int, int], int] = {}
+    for docs in filters:
+        seen, counts = Seen(), Counter[int]()
+        for doc in docs:
+            key = (doc, counts[doc])
+            counts[doc] += 1
+            position = expected.setdefault(key, len(expected))
+            assert place(positions, seen, doc) == (position, key[1])
+        assert {at for at in range(len(expected)) if at in seen} == {
+            expected[doc, nth] for doc, count in counts.items() for nth in range(count)
+        }
+    assert positions.count == len(expected)
+
+
+def test_many_docs_keep_apart() -> None:
+    positions, first, second = Positions(), Seen(), Seen()
+
+    assert [place(positions, first, doc)[0] for doc in range(5000)] == list(range(5000))
+    assert [place(positions, second, doc)[0] for doc in range(5000)] == list(range(5000))
+    assert first.in_order
+    assert second.in_order
+
+
+def test_one_doc_many_times_takes_no_longer() -> None:
+    positions, seen = Positions(), Seen()
+
+    found = [place(positions, seen, 0) for _ in range(20_000)]
+
+    assert found[-1] == (19_999, 19_999)
