@@ -65,7 +65,6 @@ def _open(engine: Engine) -> sqlite3.Connection:
     conn = sqlite3.connect(f"{path.as_uri()}?{mode}", uri=True, isolation_level=None)
     conn.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
     conn.execute("PRAGMA query_only = ON")
-    conn.execute("PRAGMA trusted_schema = OFF")
     # Table functions declare themselves at their first use, which the authorizer would forbid.
     conn.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')")
     conn.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)

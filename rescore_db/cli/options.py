@@ -1,0 +1,142 @@
+"""The options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rescore_db.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rescore_db.report.render import Format
+
+Db = Annotated[
+    str | None,
+    typer.Option(
+        "--db",
+        metavar="URL",
+        show_default=False,
+        help="The store: sqlite:///FILE or postgresql://USER@HOST/NAME. "
+        "[default: $RESCORE_DB, else sqlite:///rescore.db]",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Write CSV.")]
+AsMarkdown = Annotated[bool, typer.Option("--markdown", help="Write a Markdown table.")]
+
+Runs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="RUN",
+        show_default=False,
+        help="Runs by id, name, model@date or `latest`. [default: all]",
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task",
+        metavar="TASK",
+        show_default=False,
+        help="Only this task, or a pattern such as 'mmlu_*'; may be given again.",
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="SQL",
+        show_default=False,
+        help="Only docs for which this holds, as \"doc->>'level' > 3\". "
+        "Fields: doc, task, run, model, date, prompt, target, response.",
+    ),
+]
+Subset = Annotated[
+    str | None,
+    typer.Option("--subset", metavar="NAME", show_default=False, help="Only docs of this subset."),
+]
+IncludePaths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include-path",
+        metavar="DIR",
+        show_default=False,
+        help="A folder of your own task definitions; may be given again.",
+    ),
+]
+TaskYaml = Annotated[
+    str | None,
+    typer.Option(
+        "--task-yaml",
+        metavar="FILE",
+        show_default=False,
+        help="One task's definition, used for what --task chooses.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        min=1,
+        show_default=False,
+        help="Scoring processes at once. [default: by cores and work]",
+    ),
+]
+AllowUnsafe = Annotated[
+    bool,
+    typer.Option("--allow-unsafe", help="Also tasks that execute code which models wrote."),
+]
+
+
+def examples(*commands: str) -> str:
+    """Return the end of a help text: command lines, not wrapped."""
+    return "\n".join(["\b", "Examples:" if len(commands) > 1 else "Example:", *_indented(commands)])
+
+
+def chosen(as_json: bool, as_csv: bool, as_markdown: bool) -> Format:
+    """Return the format that the flags choose.
+
+    Raises:
+        UsageError: more than one was given.
+    """
+    from rescore_db.report.render import Format
+
+    given = [
+        form
+        for form, flag in (
+            (Format.JSON, as_json),
+            (Format.CSV, as_csv),
+            (Format.MARKDOWN, as_markdown),
+        )
+        if flag
+    ]
+    if len(given) > 1:
+        msg = f"--{given[0]} and --{given[1]} exclude each other"
+        raise UsageError(msg)
+    return given[0] if given else Format.TEXT
+
+
+def names(values: list[str] | None) -> tuple[str, ...]:
+    """Return names given one by one or, as lm-eval takes them, with commas between."""
+    return tuple(name for value in values or () for name in value.split(",") if name)
+
+
+def refuse_early_options(ctx: typer.Context) -> None:
+    """Refuse options between a group and its command: they would have no effect.
+
+    Raises:
+        UsageError: there is one, as in `rescore runs --json show 3`.
+    """
+    for parameter in ctx.command.params:
+        source = ctx.get_parameter_source(parameter.name or "")
+        if source is not None and source.name == "COMMANDLINE":
+            msg = f"{parameter.opts[0]} belongs behind `{ctx.info_name} {ctx.invoked_subcommand} …`"
+            raise UsageError(msg)
+
+
+def _indented(commands: Iterable[str]) -> list[str]:
+    return [f"  {command}" for command in commands]
