@@ -73,6 +73,13 @@ class Store:
         """Give back the database's connections."""
         self._engine.dispose()
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What users should know of how the store was opened, such as a network file system."""
+        from rescore_db.store import engine
+
+        return engine.notes(self._engine)
+
     # ------------------------------------------------------------------------------- what is in
 
     def ingest(self, paths: Sequence[str], *, progress: Progress | None = None) -> IngestReport:

@@ -27,6 +27,8 @@ def ingest(paths: Paths, as_json: AsJson = False, db: Db = None) -> None:
     from rescore_db.report.summaries import ingest_text
 
     with open_store(db) as store, progress_bar("bytes") as progress:
+        for note in store.notes:
+            notice(f"note: {note}")
         report = store.ingest(paths, progress=progress)
     emit(json_object(report) if as_json else ingest_text(report))
     for note in report.notes:

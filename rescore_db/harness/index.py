@@ -128,11 +128,6 @@ class TaskNames:
         """Return every name, sorted."""
         return sorted({name for index in self._indexes() for name in index.entries})
 
-    def prepare(self) -> None:
-        """Read, or first make, every index, so that several children need not do it at once."""
-        for _ in self._indexes():
-            pass
-
     def _indexes(self) -> Iterator[_IndexFile]:
         for root in (*self._roots, installed_lm_eval().tasks):
             if root not in self._read:

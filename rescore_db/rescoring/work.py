@@ -69,11 +69,12 @@ def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
 
 def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
     """Name the samples whose target is no longer what lm-eval logged: the definition drifted."""
-    off = []
-    for one, sample in zip(stored, as_harness_samples(stored), strict=True):
-        now = task.target_text(sample)
-        if now != one.target:
-            off.append((one.position, one.target, now))
+    texts = task.target_texts(as_harness_samples(stored))
+    off = [
+        (one.position, one.target, now)
+        for one, now in zip(stored, texts, strict=True)
+        if now != one.target
+    ]
     if not off:
         return []
     position, logged, now = off[0]
@@ -148,7 +149,7 @@ def aggregate(
         task = _stored_task(conn, request, scored.evaluation_id)
         values = {} if report.errors else read_values(conn, scored_evaluation_id)
     results = aggregate_task(task, values, bootstrap_iters)
-    reason = cannot_score(report.errors) or task.definition.nondeterministic
+    reason = cannot_score(report.errors) or task.nondeterministic
     status = "nondeterministic" if reason else "complete"
     counted = {key: (*found, len(values[key])) for key, found in results.items()}
     with atomic(engine) as conn:
@@ -176,7 +177,7 @@ def verify(
         "filters": compare_with_log(logged, stored, found, keep),
         "metrics": group_input(task.definition.name, found.aggregates, len(stored)),
         "errors": found.errors,
-        "nondeterministic": task.definition.nondeterministic,
+        "nondeterministic": task.nondeterministic,
         "targets": target_warnings(task, stored),
         "differences": _config_differences(config, task),
     }

@@ -105,8 +105,18 @@ def _clock(conn: sqlite3.Connection, seconds: float) -> Iterator[None]:
     conn.set_progress_handler(lambda: time.monotonic() > end, STEPS)
     try:
         yield
+    except Exception as error:
+        # Ctrl-C in the handler stops the statement, and sqlite3 swallows the KeyboardInterrupt.
+        if _was_interrupted(error) and time.monotonic() <= end:
+            raise KeyboardInterrupt from error
+        raise
     finally:
         conn.set_progress_handler(None, 0)
+
+
+def _was_interrupted(error: Exception) -> bool:
+    driver_error = getattr(error, "orig", error)
+    return getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
 
 
 def refused(error: BaseException | None, seconds: float) -> Refused | None:

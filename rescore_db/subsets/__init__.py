@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from rescore_db.errors import NotFoundError, UsageError
+from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
 from rescore_db.store import subsets
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.predicates import matching_docs
@@ -53,6 +53,9 @@ def create_subset(
         msg = f"a subset can't be called {name!r}: use letters, digits, '.', '_' and '-'"
         raise UsageError(msg)
     with reading(engine) as conn:  # writers wait for no condition
+        if subsets.find_subset(conn, name) is not None:
+            msg = f"there is a subset named {name!r} already; choose another name"
+            raise AlreadyExistsError(msg)
         docs = matching_docs(conn, where, run_ids=run_ids)
     if not docs:
         of = "" if run_ids is None else f" of run {_text(run_ids)}"

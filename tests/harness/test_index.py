@@ -98,7 +98,7 @@ def test_another_lm_eval_is_read_again(
 @pytest.mark.usefixtures("registry")
 @pytest.mark.parametrize("damage", ["", "{", '{"format": 1}', "[]", "\x00" * 40])
 def test_a_damaged_index_is_made_again(cache: Path, damage: str) -> None:
-    TaskNames(cache=cache).prepare()
+    TaskNames(cache=cache).find("alpha")
     (file,) = (cache / "task-index").iterdir()
     file.write_text(damage, "utf-8")
 
