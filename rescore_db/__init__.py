@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rescore_db.api import Store
+    from rescore_db.api import Store, db_check, db_current, db_init, db_upgrade
     from rescore_db.api import open_store as open  # noqa: A004 - reads well: rescore_db.open
     from rescore_db.compare import CompareOptions
     from rescore_db.errors import RescoreError
@@ -28,6 +28,10 @@ __all__ = [
     "Store",
     "VerifyRequest",
     "__version__",
+    "db_check",
+    "db_current",
+    "db_init",
+    "db_upgrade",
     "open",
     "rescore_file",
 ]
@@ -39,6 +43,10 @@ _HOMES = {
     "ScoreRequest": ("rescore_db.rescoring.request", "ScoreRequest"),
     "Store": ("rescore_db.api", "Store"),
     "VerifyRequest": ("rescore_db.rescoring.request", "VerifyRequest"),
+    "db_check": ("rescore_db.api", "db_check"),
+    "db_current": ("rescore_db.api", "db_current"),
+    "db_init": ("rescore_db.api", "db_init"),
+    "db_upgrade": ("rescore_db.api", "db_upgrade"),
     "open": ("rescore_db.api", "open_store"),
     "rescore_file": ("rescore_db.rescoring.files", "rescore_file"),
 }

@@ -6,8 +6,11 @@ pays for lm-eval.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+import os
+from dataclasses import fields
+from typing import TYPE_CHECKING, Self, TypeVar
 
+from rescore_db.errors import UsageError
 from rescore_db.records import Rows
 from rescore_db.settings import Settings
 
@@ -19,13 +22,19 @@ if TYPE_CHECKING:
 
     from rescore_db.compare import CompareOptions
     from rescore_db.records import (
+        Check,
         CompareRow,
+        Current,
         HistoryRow,
         IngestReport,
+        Migration,
+        Progress,
+        RunDetail,
         RunRow,
         SampleDetail,
         SampleRow,
         ScoreRow,
+        ScoringDetail,
         ScoringRow,
         SqlResult,
         SubsetRow,
@@ -33,15 +42,10 @@ if TYPE_CHECKING:
         VerifyRow,
     )
     from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
-    from rescore_db.store.lifecycle import Check, Current, Migration
-    from rescore_db.store.listings import RunDetail, ScoringDetail
 
+    PathLike = str | os.PathLike[str]
 
-class Progress(Protocol):
-    """What long verbs call as they go on."""
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Take note of `done` of `total` (bytes for ingest, samples else), now at `what`."""
+Request = TypeVar("Request", "ScoreRequest", "VerifyRequest", "CompareOptions")
 
 
 class Store:
@@ -82,15 +86,22 @@ class Store:
 
     # ------------------------------------------------------------------------------- what is in
 
-    def ingest(self, paths: Sequence[str], *, progress: Progress | None = None) -> IngestReport:
-        """Take lm-eval's output into the store: folders, globs and files.
+    def ingest(
+        self, paths: PathLike | Sequence[PathLike], *, progress: Progress | None = None
+    ) -> IngestReport:
+        """Take lm-eval's output into the store.
+
+        Args:
+            paths: a folder, glob or file, or several.
+            progress: called as bytes are read.
 
         Raises:
-            NotFoundError: a path does not exist, or holds no lm-eval files.
+            NotFoundError: a path does not exist, or nowhere is a file of lm-eval.
         """
         from rescore_db.ingest import ingest_paths
 
-        return ingest_paths(self._engine, list(paths), progress=progress)
+        given = [paths] if isinstance(paths, str | os.PathLike) else paths
+        return ingest_paths(self._engine, [os.fspath(path) for path in given], progress=progress)
 
     def runs(self) -> Rows[RunRow]:
         """List the runs."""
@@ -117,6 +128,18 @@ class Store:
         with reading(self._engine) as conn:
             return Rows(listings.list_tasks(conn))
 
+    def task(self, task: str) -> Rows[TaskRow]:
+        """Return every definition of one task, by its name, or one definition by its id.
+
+        Raises:
+            NotFoundError: there is no such task.
+        """
+        from rescore_db.store import listings
+        from rescore_db.store.engine import reading
+
+        with reading(self._engine) as conn:
+            return Rows(listings.get_task(conn, task))
+
     def samples(
         self,
         *,
@@ -125,7 +148,16 @@ class Store:
         where: str | None = None,
         limit: int = 50,
     ) -> Rows[SampleRow]:
-        """List samples, at most `limit`; `where` as in subsets."""
+        """List samples, at most `limit`; `where` as in subsets.
+
+        Raises:
+            BadSqlError: the condition cannot be run.
+            NotFoundError: there is no such run or task.
+            UsageError: the limit is not positive.
+        """
+        if limit < 1:
+            msg = f"limit must be at least 1, not {limit}"
+            raise UsageError(msg)
         from rescore_db.store import listings
         from rescore_db.store.engine import reading
         from rescore_db.store.references import find_run
@@ -206,11 +238,15 @@ class Store:
             runs: which runs; none means the newest version of each.
             request: what to score and how; None means the tasks' own definitions.
             progress: called as samples are done.
+
+        Raises:
+            UsageError: the request makes no sense, or names what does not exist.
         """
         from rescore_db.rescoring.request import ScoreRequest
         from rescore_db.rescoring.score import score_runs
 
-        return score_runs(self._engine, runs, request or ScoreRequest(), progress=progress)
+        asked = _checked(request or ScoreRequest())
+        return score_runs(self._engine, runs, asked, progress=progress)
 
     def verify(
         self, *runs: str, request: VerifyRequest | None = None, progress: Progress | None = None
@@ -219,7 +255,8 @@ class Store:
         from rescore_db.rescoring.request import VerifyRequest
         from rescore_db.rescoring.verify import verify_runs
 
-        return verify_runs(self._engine, runs, request or VerifyRequest(), progress=progress)
+        asked = _checked(request or VerifyRequest())
+        return verify_runs(self._engine, runs, asked, progress=progress)
 
     # ------------------------------------------------------------------------------- comparisons
 
@@ -227,7 +264,7 @@ class Store:
         """Compare sides (`RUN`, `RUN:SCORING`, `RUN/FILTER` …) over the docs that both answered."""
         from rescore_db.compare import CompareOptions, compare_runs
 
-        return compare_runs(self._engine, references, options or CompareOptions())
+        return compare_runs(self._engine, references, _checked(options or CompareOptions()))
 
     def history(
         self,
@@ -251,10 +288,24 @@ class Store:
         Raises:
             BadSqlError: it writes, is more than one statement, fails, or takes too long.
         """
-        from rescore_db.store.readonly import run_sql
+        from rescore_db.store.fence.readonly import run_sql
 
         limit = Settings.from_environment().sql_seconds if seconds is None else seconds
         return run_sql(self._engine, query, max_rows=max_rows, seconds=limit)
+
+
+def _checked(request: Request) -> Request:
+    """Return a request; a text where several are expected would be read letter by letter.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for field in fields(request):
+        value = getattr(request, field.name)
+        if field.default == () and isinstance(value, str | os.PathLike):
+            msg = f"{field.name} takes a tuple: write {field.name}=({os.fspath(value)!r},)"
+            raise UsageError(msg)
+    return request
 
 
 def open_store(url: str | None = None, *, write: bool = True) -> Store:

@@ -81,6 +81,15 @@ def doc_hash(doc: Any) -> bytes:  # noqa: ANN401 - any JSON value
     return text_hash(json.dumps(doc, indent=2, ensure_ascii=False))
 
 
+def differing_keys(left: str | None, right: str | None) -> list[str]:
+    """Return the keys in which two JSON objects differ; none where either text is no object."""
+    a, b = (loads(text) if text is not None else None for text in (left, right))
+    if not isinstance(a, dict) or not isinstance(b, dict):
+        return []
+    absent = object()
+    return [key for key in sorted(a.keys() | b.keys()) if a.get(key, absent) != b.get(key, absent)]
+
+
 def queryable(value: Any, depth: int = 0) -> Any:  # noqa: ANN401 - any JSON value
     """Return the nearest value that every database's JSON functions accept.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from rescore_db.errors import UsageError
 
 DEFAULT_URL = "sqlite:///rescore.db"
 
@@ -33,15 +36,47 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Read the settings from the environment variables named above."""
+        """Read the settings from the environment variables named above.
+
+        Raises:
+            UsageError: a value that is not a positive number.
+        """
         env = os.environ.get
         base = Path(env("XDG_CACHE_HOME") or Path.home() / ".cache")
         return cls(
             url=env("RESCORE_DB") or DEFAULT_URL,
-            busy_seconds=float(env("RESCORE_BUSY_SECONDS") or 600),
-            max_line_mb=int(env("RESCORE_MAX_LINE_MB") or 256),
+            busy_seconds=_seconds("RESCORE_BUSY_SECONDS", 600),
+            max_line_mb=_megabytes("RESCORE_MAX_LINE_MB", 256),
             cache=Path(env("RESCORE_CACHE") or base / "rescore_db"),
-            child_seconds=float(env("RESCORE_CHILD_SECONDS") or 600),
-            child_mb=int(env("RESCORE_CHILD_MB") or 8192),
-            sql_seconds=float(env("RESCORE_SQL_SECONDS") or 60),
+            child_seconds=_seconds("RESCORE_CHILD_SECONDS", 600),
+            child_mb=_megabytes("RESCORE_CHILD_MB", 8192),
+            sql_seconds=_seconds("RESCORE_SQL_SECONDS", 60),
         )
+
+
+def _seconds(name: str, default: float) -> float:
+    given = os.environ.get(name)
+    if not given:
+        return default
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        msg = f"{name} must be a positive number of seconds, not {given!r}"
+        raise UsageError(msg)
+    return seconds
+
+
+def _megabytes(name: str, default: int) -> int:
+    given = os.environ.get(name)
+    if not given:
+        return default
+    try:
+        megabytes = int(given)
+    except ValueError:
+        megabytes = 0
+    if megabytes <= 0:
+        msg = f"{name} must be a positive whole number of MB, not {given!r}"
+        raise UsageError(msg)
+    return megabytes

@@ -304,6 +304,7 @@ def create_scorings() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("how_json", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("groups_json", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Text(), nullable=False),
         sa.CheckConstraint("kind IN ('logged', 'rescored')", name=op.f("ck_scoring_kind")),
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_scoring_run_id")),

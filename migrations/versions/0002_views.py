@@ -74,8 +74,8 @@ FROM doc d
 SAMPLES_SQLITE = """
 CREATE VIEW samples AS
 SELECT s.evaluation_id || ':' || s.position AS id, s.evaluation_id AS evaluation,
-  e.run_id AS run, r.model, nullif(r.date, '') AS date, t.name AS task, s.position, s.doc_id,
-  s.logged_doc_id AS doc_index, s.nth,
+  e.run_id AS run, r.model, nullif(r.date, '') AS date, t.name AS task, s.position,
+  s.logged_doc_id AS doc_id, s.doc_id AS doc_key, s.nth,
   (SELECT coalesce(d.body, d.text) FROM doc d WHERE d.id = s.doc_id) AS doc,
   (SELECT c.text FROM request_part p JOIN context c ON c.id = p.context_id
    WHERE p.request_id = s.request_id AND p."index" = 0) AS prompt,
@@ -90,9 +90,9 @@ JOIN task t ON t.id = e.task_id
 SAMPLES_POSTGRESQL = """
 CREATE VIEW samples AS
 SELECT s.evaluation_id || ':' || s.position AS id, s.evaluation_id AS evaluation,
-  e.run_id AS run, r.model, nullif(r.date, '') AS date, t.name AS task, s.position, s.doc_id,
-  s.logged_doc_id AS doc_index, s.nth, d.body AS doc, c.text AS prompt, g.text AS target,
-  a.text AS response
+  e.run_id AS run, r.model, nullif(r.date, '') AS date, t.name AS task, s.position,
+  s.logged_doc_id AS doc_id, s.doc_id AS doc_key, s.nth, d.body AS doc, c.text AS prompt,
+  g.text AS target, a.text AS response
 FROM sample s
 LEFT JOIN evaluation e ON e.id = s.evaluation_id
 LEFT JOIN run r ON r.id = e.run_id
@@ -172,8 +172,10 @@ SELECT v.evaluation_id || ':' || o.position AS sample, v.evaluation_id AS evalua
   e.run_id AS run, r.model, nullif(r.date, '') AS date, t.name AS task, c.name AS scoring,
   v.scoring_id, f.scored_evaluation_id AS scored_evaluation, f.name AS filter, a.metric,
   o.position,
-  (SELECT s.doc_id FROM sample s
+  (SELECT s.logged_doc_id FROM sample s
    WHERE s.evaluation_id = v.evaluation_id AND s.position = o.position) AS doc_id,
+  (SELECT s.doc_id FROM sample s
+   WHERE s.evaluation_id = v.evaluation_id AND s.position = o.position) AS doc_key,
   o.value, o.exact
 FROM score o
 {join} aggregate a ON a.id = o.aggregate_id
@@ -225,7 +227,7 @@ FROM scoring c
 
 SUBSETS = """
 CREATE VIEW subsets AS
-SELECT v.id, b.name, v.version, v.predicate, m.task_name AS task, m.doc_id
+SELECT v.id, b.name, v.version, v.predicate, m.task_name AS task, m.doc_id AS doc_key
 FROM subset_version v
 LEFT JOIN subset b ON b.id = v.subset_id
 LEFT JOIN subset_doc m ON m.subset_version_id = v.id

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rescore_db.cli.opening import opened
 from rescore_db.cli.options import (
     AsCsv,
     AsJson,
@@ -90,11 +91,10 @@ def compare(
     All values are over the docs that both sides answered; `b - a` is their difference, with its
     paired standard error and 95% interval.
     """
-    from rescore_db.api import open_store
     from rescore_db.compare import CompareOptions
     from rescore_db.records import CompareRow
     from rescore_db.report.render import show
-    from rescore_db.report.summaries import warnings_footer
+    from rescore_db.report.summaries import compare_footer
 
     form = chosen(as_json, as_csv, as_markdown)
     options = CompareOptions(
@@ -105,9 +105,9 @@ def compare(
         subset=subset,
         where=where,
     )
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         rows = store.compare(*sides, options=options)
-    show(rows, form, of=CompareRow, footer=warnings_footer(rows))
+    show(rows, form, of=CompareRow, footer=compare_footer(rows))
 
 
 def history(
@@ -122,12 +122,11 @@ def history(
     db: Db = None,
 ) -> None:
     """Show every run's value of a task by date, with its change."""
-    from rescore_db.api import open_store
     from rescore_db.records import HistoryRow
     from rescore_db.report.render import show
     from rescore_db.report.summaries import warnings_footer
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         rows = store.history(task, scoring=scoring, filter=filter_name, metric=metric, model=model)
     show(rows, form, of=HistoryRow, footer=warnings_footer(rows))

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rescore_db.cli.opening import opened
 from rescore_db.cli.options import AsJson, Db
 
 Paths = Annotated[
@@ -20,15 +21,12 @@ def ingest(paths: Paths, as_json: AsJson = False, db: Db = None) -> None:
     Reads what `lm_eval --log_samples --output_path DIR` wrote. What the store already holds is
     not added again, so the same folder can be given after each new run.
     """
-    from rescore_db.api import open_store
     from rescore_db.cli.progress import progress_bar
     from rescore_db.report.machine import json_object
     from rescore_db.report.render import emit, notice
     from rescore_db.report.summaries import ingest_text
 
-    with open_store(db) as store, progress_bar("bytes") as progress:
-        for note in store.notes:
-            notice(f"note: {note}")
+    with opened(db, write=True) as store, progress_bar("bytes") as progress:
         report = store.ingest(paths, progress=progress)
     emit(json_object(report) if as_json else ingest_text(report))
     for note in report.notes:

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
+from rescore_db.cli.opening import opened
 from rescore_db.cli.options import (
     AsCsv,
     AsJson,
     AsMarkdown,
     Db,
+    ShowsOne,
     Where,
     chosen,
     examples,
     refuse_early_options,
 )
-from rescore_db.errors import NotFoundError
 
 RunOption = Annotated[
     str | None,
@@ -34,18 +35,20 @@ OneTask = Annotated[
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 
 runs_app = typer.Typer(
-    epilog=examples("rescore runs", "rescore runs show 3", "rescore runs show latest --json")
+    cls=ShowsOne,
+    epilog=examples("rescore runs", "rescore runs show 3", "rescore runs show latest --json"),
 )
-tasks_app = typer.Typer(epilog=examples("rescore tasks", "rescore tasks show gsm8k"))
+tasks_app = typer.Typer(cls=ShowsOne, epilog=examples("rescore tasks", "rescore tasks show gsm8k"))
 samples_app = typer.Typer(
+    cls=ShowsOne,
     epilog=examples(
         "rescore samples --run latest --task gsm8k --limit 5",
         "rescore samples --where \"response LIKE '%sorry%'\" --json",
         "rescore samples show 12:0",
-    )
+    ),
 )
 scorings_app = typer.Typer(
-    epilog=examples("rescore scorings --run 3", "rescore scorings show 3:logged")
+    cls=ShowsOne, epilog=examples("rescore scorings --run 3", "rescore scorings show 3:logged")
 )
 
 
@@ -60,12 +63,11 @@ def list_runs(
     """List the runs, or show one."""
     if ctx.invoked_subcommand:
         return refuse_early_options(ctx)
-    from rescore_db.api import open_store
     from rescore_db.records import RunRow
     from rescore_db.report.render import show
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show(store.runs(), form, of=RunRow)
     return None
 
@@ -79,11 +81,10 @@ def show_run(
     db: Db = None,
 ) -> None:
     """Show one run and its evaluations."""
-    from rescore_db.api import open_store
     from rescore_db.report.render import show_detail
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show_detail(store.run(run), form)
 
 
@@ -98,13 +99,14 @@ def list_tasks(
     """List the task definitions, or show one task's."""
     if ctx.invoked_subcommand:
         return refuse_early_options(ctx)
-    from rescore_db.api import open_store
     from rescore_db.records import TaskRow
     from rescore_db.report.render import show
+    from rescore_db.report.summaries import tasks_footer
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
-        show(store.tasks(), form, of=TaskRow)
+    with opened(db) as store:
+        rows = store.tasks()
+    show(rows, form, of=TaskRow, footer=tasks_footer(rows))
     return None
 
 
@@ -116,19 +118,15 @@ def show_task(
     as_markdown: AsMarkdown = False,
     db: Db = None,
 ) -> None:
-    """Show every definition of one task: versions, hashes, how often each was evaluated."""
-    from rescore_db.api import open_store
+    """Show every definition of one task: versions, hashes, and where they differ."""
     from rescore_db.records import TaskRow
     from rescore_db.report.render import show
+    from rescore_db.report.summaries import task_footer
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
-        known = store.tasks()
-    found = [row for row in known if task in (row.name, str(row.id))]
-    if not found:
-        unknown = NotFoundError.among("task", task, [row.name for row in known])
-        raise unknown
-    show(found, form, of=TaskRow)
+    with opened(db) as store:
+        rows = store.task(task)
+    show(rows, form, of=TaskRow, footer=task_footer(rows))
 
 
 @samples_app.callback(invoke_without_command=True)
@@ -146,12 +144,11 @@ def list_samples(
     """List samples, or show one with all that was asked, answered and scored."""
     if ctx.invoked_subcommand:
         return refuse_early_options(ctx)
-    from rescore_db.api import open_store
     from rescore_db.records import SampleRow
     from rescore_db.report.render import notice, show
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         found = store.samples(run=run, task=task, where=where, limit=limit + 1)
     show(found[:limit], form, of=SampleRow)
     if len(found) > limit:
@@ -171,11 +168,10 @@ def show_sample(
     db: Db = None,
 ) -> None:
     """Show one sample with all that was asked, answered and scored."""
-    from rescore_db.api import open_store
     from rescore_db.report.render import show_detail
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show_detail(store.sample(sample), form)
 
 
@@ -191,12 +187,11 @@ def list_scorings(
     """List the scorings, or show one."""
     if ctx.invoked_subcommand:
         return refuse_early_options(ctx)
-    from rescore_db.api import open_store
     from rescore_db.records import ScoringRow
     from rescore_db.report.render import show
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show(store.scorings(run), form, of=ScoringRow)
     return None
 
@@ -210,9 +205,8 @@ def show_scoring(
     db: Db = None,
 ) -> None:
     """Show one scoring: what was scored, with which recipe, and what came out."""
-    from rescore_db.api import open_store
     from rescore_db.report.render import show_detail
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show_detail(store.scoring(scoring), form)

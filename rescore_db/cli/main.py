@@ -1,7 +1,8 @@
 """The program: its commands, and the only place where errors become exit codes.
 
 0    done
-1    the answer is "no": differences found, some input was bad, something could not be scored
+1    the answer is "no": differences found, some input was bad, something could not be scored, or
+     the output could not be written
 2    usage: unknown options and names, missing paths, bad SQL
 3    the store cannot be used
 4    inconclusive
@@ -11,7 +12,7 @@
 
 from __future__ import annotations
 
-import re
+import errno
 import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,6 +22,7 @@ from typer.core import TyperGroup
 from rescore_db.cli import comparing, database, demo, ingest, listings, query, scoring, subset
 from rescore_db.cli.options import examples
 from rescore_db.errors import RescoreError
+from rescore_db.masking import masked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 INTERRUPTED: Final = 130
 OUR_BUG: Final = 70
 
-_PASSWORD: Final = re.compile(r"(://[^/\s:@]*:)[^@\s/]+@")
 _ORDER: Final = (
     *("ingest", "runs", "tasks", "samples", "scorings", "subset", "score", "verify"),
     *("compare", "history", "sql", "db", "demo"),
@@ -129,8 +130,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RescoreError as error:
         from rescore_db.report.render import notice
 
-        notice(f"rescore: {error}")
+        notice(f"rescore: {masked(str(error))}")
         return error.exit_code
+    except OSError as error:
+        return _unwritable(error) if _is_of_output(error) else _our_bug(error)
     except Exception as error:  # noqa: BLE001 - the one place where our bugs become an exit code
         return _our_bug(error)
     return 0
@@ -148,6 +151,19 @@ def _interrupted() -> int:
     return INTERRUPTED
 
 
+def _is_of_output(error: OSError) -> bool:
+    """Answer whether stdout took no more; errors of files name the file."""
+    return error.filename is None and error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def _unwritable(error: OSError) -> int:
+    from rescore_db.report.render import discard, notice
+
+    discard(sys.stdout)
+    notice(f"rescore: the output can't be written: {error.strerror}")
+    return 1
+
+
 def _our_bug(error: Exception) -> int:
     """Print a traceback, without passwords, and how to report it."""
     import traceback
@@ -156,7 +172,7 @@ def _our_bug(error: Exception) -> int:
 
     trace = "".join(traceback.format_exception(error))
     notice(
-        _PASSWORD.sub(r"\1***@", trace)
+        masked(trace)
         + "rescore: this is a bug in rescore_db, not in your data. Please report it with the "
         f"lines above, the command that you ran, and: rescore_db {_versions()}, {sys.platform}"
     )

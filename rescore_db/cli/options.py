@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import shlex
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rescore_db.errors import UsageError
 
@@ -118,6 +121,24 @@ def chosen(as_json: bool, as_csv: bool, as_markdown: bool) -> Format:
         msg = f"--{given[0]} and --{given[1]} exclude each other"
         raise UsageError(msg)
     return given[0] if given else Format.TEXT
+
+
+class ShowsOne(TyperGroup):
+    """A listing with a command `show`, which is suggested to those who leave it out."""
+
+    def resolve_command(self, ctx: typer.Context, args: list[str]) -> tuple[Any, Any, list[str]]:  # type: ignore[override]
+        """Find the command that the arguments name.
+
+        Raises:
+            UsageError: there is none, and it is no slip of the keys.
+        """
+        name = args[0]
+        known = list(self.commands)
+        if name not in known and name[:1] != "-" and not get_close_matches(name, known):
+            instead = f"{ctx.command_path} show {shlex.quote(name)}"
+            msg = f"{ctx.command_path} has no command {name!r}; to show one: {instead}"
+            raise UsageError(msg)
+        return super().resolve_command(ctx, args)
 
 
 def names(values: list[str] | None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bar
 
-    from rescore_db.api import Progress
+    from rescore_db.records import Progress
 
 NAME_WIDTH: Final = 28
 

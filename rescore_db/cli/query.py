@@ -6,10 +6,16 @@ from typing import Annotated
 
 import typer
 
+from rescore_db.cli.opening import opened
 from rescore_db.cli.options import AsCsv, AsJson, AsMarkdown, Db, chosen
 
 Query = Annotated[
-    str, typer.Argument(metavar="QUERY", help="One SELECT; - reads it from standard input.")
+    str,
+    typer.Argument(
+        metavar="QUERY",
+        help="One SELECT; - reads it from standard input, and one that begins with a comment "
+        "goes behind a lone --.",
+    ),
 ]
 MaxRows = Annotated[
     int, typer.Option("--max-rows", metavar="N", min=1, help="At most so many rows.")
@@ -40,12 +46,11 @@ def sql(
     Views: runs, evaluations, tasks, docs, samples, responses, scores, metrics, group_metrics,
     scorings, subsets, history.
     """
-    from rescore_db.api import open_store
     from rescore_db.report.render import notice, show_query
 
     form = chosen(as_json, as_csv, as_markdown)
     text = typer.get_text_stream("stdin").read() if query == "-" else query
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         result = store.sql(text, max_rows=max_rows, seconds=seconds)
     show_query(result, form)
     if result.truncated:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rescore_db.cli.opening import opened
 from rescore_db.cli.options import (
     AllowUnsafe,
     AsCsv,
@@ -118,13 +119,12 @@ def score(
 
 
 def _score(runs: Sequence[str], request: ScoreRequest, form: Format, db: str | None) -> None:
-    from rescore_db.api import open_store
     from rescore_db.cli.progress import progress_bar
     from rescore_db.records import ScoreRow
     from rescore_db.report.render import show
     from rescore_db.report.summaries import score_footer
 
-    with open_store(db) as store, progress_bar("samples") as progress:
+    with opened(db, write=True) as store, progress_bar("samples") as progress:
         rows = store.score(*runs, request=request, progress=progress)
     show(rows, form, of=ScoreRow, footer=score_footer(rows))
     if any(row.status in {"failed", "unsupported"} for row in rows):
@@ -153,7 +153,6 @@ def verify(
 
     Exit code 1 if any is different or drift, else 4 if any is unsupported, else 0.
     """
-    from rescore_db.api import open_store
     from rescore_db.cli.progress import progress_bar
     from rescore_db.rescoring.request import VerifyRequest
 
@@ -166,7 +165,7 @@ def verify(
         workers=workers,
         max_differences=differences,
     )
-    with open_store(db, write=False) as store, progress_bar("samples") as progress:
+    with opened(db) as store, progress_bar("samples") as progress:
         rows = store.verify(*(runs or ()), request=request, progress=progress)
     _show_verdicts(rows, form, show_all)
     raise typer.Exit(_verdict_code({row.status for row in rows}))

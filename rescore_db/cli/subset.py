@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
-from rescore_db.cli.options import AsCsv, AsJson, AsMarkdown, Db, chosen, examples
+from rescore_db.cli.opening import opened
+from rescore_db.cli.options import AsCsv, AsJson, AsMarkdown, Db, ShowsOne, chosen, examples
 
 EXAMPLE = "rescore subset create hard --where \"task = 'gsm8k' AND doc->>'answer' LIKE '%/%'\""
 
 subset_app = typer.Typer(
     help="Freeze sets of docs chosen by SQL; score and compare on them.",
+    cls=ShowsOne,
     no_args_is_help=True,
     epilog=examples(EXAMPLE, "rescore score --subset hard", "rescore compare 1 2 --subset hard"),
 )
@@ -42,11 +44,10 @@ def create(
     db: Db = None,
 ) -> None:
     """Freeze the docs that a condition selects."""
-    from rescore_db.api import open_store
     from rescore_db.report.render import show_detail
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db) as store:
+    with opened(db, write=True) as store:
         show_detail(store.create_subset(name, where, run=run), form)
 
 
@@ -58,12 +59,11 @@ def list_subsets(
     db: Db = None,
 ) -> None:
     """List the subsets."""
-    from rescore_db.api import open_store
     from rescore_db.records import SubsetRow
     from rescore_db.report.render import show
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show(store.subsets(), form, of=SubsetRow)
 
 
@@ -76,9 +76,8 @@ def show_subset(
     db: Db = None,
 ) -> None:
     """Show one subset: its condition and how many docs it holds."""
-    from rescore_db.api import open_store
     from rescore_db.report.render import show_detail
 
     form = chosen(as_json, as_csv, as_markdown)
-    with open_store(db, write=False) as store:
+    with opened(db) as store:
         show_detail(store.subset(name), form)

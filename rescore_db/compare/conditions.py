@@ -101,14 +101,9 @@ def _differing_fields(conn: Connection, a: Conditions, b: Conditions) -> list[st
     """Return the names of the fields in which two definitions differ, as far as both are known."""
     from rescore_db.store.metrics import task_definition
 
-    left, right = (
-        json_exact.loads(task_definition(conn, one.task, one.task_hash) or "null") for one in (a, b)
+    return json_exact.differing_keys(
+        *(task_definition(conn, one.task, one.task_hash) for one in (a, b))
     )
-    if not isinstance(left, dict) or not isinstance(right, dict):
-        return []
-    absent = object()
-    names = sorted(left.keys() | right.keys())
-    return [name for name in names if left.get(name, absent) != right.get(name, absent)]
 
 
 def scoring_differences(a: Conditions, b: Conditions) -> list[str]:

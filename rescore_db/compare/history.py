@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from rescore_db.store.metrics import GroupMetric, Metric, ScoringOfRun
+    from rescore_db.store.pairs import SharedSamples
 
 LOGGED: Final = "logged"
 
@@ -150,7 +151,9 @@ def _matching(
 def _rows(conn: Connection, task: str, points: Iterable[_Point]) -> Iterator[HistoryRow]:
     """Yield a row a point; the points stand in their order."""
     from rescore_db.store.metrics import as_number
+    from rescore_db.store.pairs import SharedSamples
 
+    samples = SharedSamples(conn)
     before: dict[tuple[str, str, str], _Point] = {}
     for point in points:
         scoring, metric = point.scoring, point.metric
@@ -169,12 +172,14 @@ def _rows(conn: Connection, task: str, points: Iterable[_Point]) -> Iterator[His
             stderr=finite(as_number(metric.stderr)),
             n=point.n,
             change=None if value is None or earlier is None else finite(value - earlier),
-            warnings=tuple(_warnings(conn, point, last)),
+            warnings=tuple(_warnings(conn, samples, point, last)),
         )
         before[point.series] = point
 
 
-def _warnings(conn: Connection, point: _Point, last: _Point | None) -> Iterator[str]:
+def _warnings(
+    conn: Connection, samples: SharedSamples, point: _Point, last: _Point | None
+) -> Iterator[str]:
     """Yield what to know about a point, and what changed since the one before it."""
     from rescore_db.store.metrics import Metric
 
@@ -183,11 +188,27 @@ def _warnings(conn: Connection, point: _Point, last: _Point | None) -> Iterator[
     if isinstance(point.metric, Metric):
         yield from doubts("", point.metric.conditions)
     if last is not None:
-        for text in _changes(conn, last, point):
+        for text in _changes(conn, samples, last, point):
             yield f"since run {last.scoring.run_id}: {text}"
 
 
-def _changes(conn: Connection, last: _Point, point: _Point) -> Iterator[str]:
+def _other_docs(samples: SharedSamples, last: _Point, point: _Point) -> Iterator[str]:
+    """Say that two points are not over the same documents, as far as that is known."""
+    from rescore_db.store.metrics import Metric
+
+    shared = None
+    if isinstance(last.metric, Metric) and isinstance(point.metric, Metric):
+        shared = samples.count(last.metric, point.metric)
+    if last.n != point.n and last.n and point.n:
+        both = "" if shared is None else f", {shared} of them the same documents"
+        yield f"samples: {last.n} against {point.n}{both}"
+    elif shared is not None and shared < point.n:
+        yield f"other documents: only {shared} of {point.n} samples are of the same"
+
+
+def _changes(
+    conn: Connection, samples: SharedSamples, last: _Point, point: _Point
+) -> Iterator[str]:
     """Yield in what two points of a series differ besides their values."""
     from rescore_db.store.metrics import Metric
 
@@ -196,8 +217,11 @@ def _changes(conn: Connection, last: _Point, point: _Point) -> Iterator[str]:
         yield from task_differences(conn, earlier.conditions, metric.conditions)
         if metric.conditions.recipe_id != earlier.conditions.recipe_id:
             yield "the recipe differs"
-    if last.n != point.n and last.n and point.n:
-        yield f"samples: {last.n} against {point.n}"
+    elif LOGGED not in (last.scoring.kind, point.scoring.kind) and (
+        last.scoring.how != point.scoring.how
+    ):
+        yield "the scoring was made another way"
+    yield from _other_docs(samples, last, point)
     old, new = last.scoring.lm_eval_version, point.scoring.lm_eval_version
     if point.scoring.kind == LOGGED and old != new and None not in (old, new):
         yield f"lm-eval version: {old} against {new}"

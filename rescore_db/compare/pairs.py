@@ -12,6 +12,7 @@ from rescore_db.compare.conditions import (
     scoring_differences,
     task_differences,
 )
+from rescore_db.compare.groups import group_rows
 from rescore_db.compare.sides import load_side, match_sides, select_metrics
 from rescore_db.compare.statistics import (
     PairedDifference,
@@ -71,8 +72,9 @@ def compare_runs(
 
     Every metric that both sides have gives a row, then everything that only one of them has, with
     n = 0 and a warning; where a whole task or filter is missing, it is one row, and "*" stands for
-    its several filters or metrics.  Where two filters are compared, `filter` is "FIRST→SECOND".
-    `run_a` and `run_b` are texts that name the sides again.
+    its several filters or metrics.  Groups that both have come last, unless a subset or a
+    condition chose documents: see `compare.groups`.  Where two filters are compared, `filter` is
+    "FIRST→SECOND".  `run_a` and `run_b` are texts that name the sides again.
 
     `a`, `b`, `diff`, its standard error and its interval are over the pairs where the metric is
     the mean of its scores.  A corpus metric (bleu, f1, perplexity …) or another aggregation is not
@@ -104,7 +106,9 @@ def compare_runs(
         rows: list[CompareRow] = []
         for side in loaded[1:]:
             docs = _chosen_docs(conn, options, (loaded[0], side))
-            rows += _Comparison(conn, reader, loaded[0], side, docs).rows()
+            of_tasks = list(_Comparison(conn, reader, loaded[0], side, docs).rows())
+            of_groups = group_rows(loaded[0], side, of_tasks) if docs is None else ()
+            rows += [*of_tasks, *of_groups]
     if not rows and (options.subset is not None or options.where is not None):
         msg = "no document that was chosen is in a task of these runs"
         raise NotFoundError(msg)
@@ -142,7 +146,7 @@ def _chosen_docs(
 
         chosen = set(subset_docs(conn, options.subset))
     if options.where is not None:
-        from rescore_db.store.condition_nodes import Scope
+        from rescore_db.store.conditions.nodes import Scope
         from rescore_db.store.predicates import matching_docs
 
         run_ids = {side.run.run_id for side in sides}
@@ -234,13 +238,14 @@ class _Comparison:
             warnings += doubts("b" if lone.side == "a" else "a", other.evaluations[task])
         names = [{one.filter for one in lone.metrics}, {one.metric for one in lone.metrics}]
         filter_, metric = (found.pop() if len(found) == 1 else SEVERAL for found in names)
-        return self._row(
+        row = self._row(
             (task, filter_, metric),
             NO_DIFFERENCE,
             unpaired=max(self._count(one) for one in lone.metrics),
             direction=None,
             warnings=warnings,
         )
+        return replace(row, only=lone.side)
 
     def _count(self, metric: Metric) -> int:
         """Return how many scores a metric has over the chosen documents."""

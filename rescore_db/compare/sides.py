@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from rescore_db.compare.conditions import RunConditions, run_conditions
 from rescore_db.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection
 
-    from rescore_db.store.metrics import Conditions, Metric
+    from rescore_db.store.metrics import Conditions, GroupMetric, Metric
     from rescore_db.store.references import Side
+
+    Named = TypeVar("Named", Metric, GroupMetric)
+    Keyed = dict[tuple[str, str, str], Named]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,31 @@ class LoadedSide:
         run: what its run was made under.
         evaluations: the scored evaluations by task, those without metrics included.
         metrics: all metrics, or those of the filter that was named.
+        group_metrics: likewise, of groups.
     """
 
     filter: str | None
     run: RunConditions
     evaluations: dict[str, Conditions]
     metrics: list[Metric]
+    group_metrics: list[GroupMetric]
+
+    def below(self, name: str) -> list[str]:
+        """Return the names of all tasks and groups below a group, its own the first."""
+        waiting, found = [name], dict[str, None]()
+        while waiting:
+            one = waiting.pop()
+            if one not in found:
+                found[one] = None
+                waiting.extend(reversed(self._members(one)))
+        return list(found)
+
+    def tasks_in(self, group: str) -> list[str]:
+        """Return the tasks below a group; of anything else, the name itself."""
+        return [one for one in self.below(group) if not self._members(one)]
+
+    def _members(self, name: str) -> list[str]:
+        return [] if name in self.evaluations else self.run.groups.get(name) or []
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +89,20 @@ class Lone:
 
 def load_side(conn: Connection, side: Side) -> LoadedSide:
     """Read what a side holds."""
-    from rescore_db.store.metrics import scoring_metrics
-    from rescore_db.store.scorings import results_json
+    from rescore_db.store.metrics import scoring_group_metrics, scoring_metrics
+    from rescore_db.store.runs import get_results_json
 
     evaluations, metrics = scoring_metrics(conn, side.scoring_id)
     return LoadedSide(
         filter=side.filter,
-        run=run_conditions(side.run_id, side.label, results_json(conn, side.run_id)),
+        run=run_conditions(side.run_id, side.label, get_results_json(conn, side.run_id)),
         evaluations={one.task: one for one in evaluations},
         metrics=[one for one in metrics if side.filter in (None, one.filter)],
+        group_metrics=[
+            one
+            for one in scoring_group_metrics(conn, side.scoring_id)
+            if side.filter in (None, one.filter)
+        ],
     )
 
 
@@ -89,26 +116,31 @@ def select_metrics(
     """Leave only the metrics whose task, filter and name match one of the patterns of each kind.
 
     A pattern is a name or what `fnmatch` understands; none means all.  The name of a group stands
-    for the tasks in it.
+    for itself and all that is in it.
 
     Raises:
         NotFoundError: a pattern matches nothing on any side.
     """
-    names: dict[str, tuple[Sequence[str], Callable[[Metric], str]]] = {
-        "task": (_expanded(sides, tasks), lambda one: one.conditions.task),
-        "filter": (filters, lambda one: one.filter),
-        "metric": (metrics, lambda one: one.metric),
-    }
-    for kind, (patterns, name_of) in names.items():
+    inside = dict.fromkeys(name for task in tasks for side in sides for name in side.below(task))
+    chosen = (
+        ("task", _expanded(sides, tasks), (*tasks, *inside)),
+        ("filter", filters, filters),
+        ("metric", metrics, metrics),
+    )
+    for kind, needed, patterns in chosen:
         if not patterns:
             continue
-        known = {name_of(one) for side in sides for one in side.metrics}
-        for pattern in patterns:
+        known = {getattr(one, kind) for side in sides for one in _all_metrics(side)}
+        for pattern in needed:
             if not any(_matches(name, pattern) for name in known):
                 raise NotFoundError.among(kind, pattern, known)
         kept = {name for name in known if any(_matches(name, pattern) for pattern in patterns)}
         sides = [
-            replace(side, metrics=[one for one in side.metrics if name_of(one) in kept])
+            replace(
+                side,
+                metrics=[one for one in side.metrics if getattr(one, kind) in kept],
+                group_metrics=[one for one in side.group_metrics if getattr(one, kind) in kept],
+            )
             for side in sides
         ]
     return list(sides)
@@ -123,19 +155,33 @@ def match_sides(a: LoadedSide, b: LoadedSide) -> tuple[list[Match], list[Lone]]:
     Returns:
         the matches, and what stands on one side only; both by task, in lm-eval's order within.
     """
-    chosen = {side.filter for side in (a, b)} - {None}
-    shown = None if None in (a.filter, b.filter) else _arrow(str(a.filter), str(b.filter))
-    left, right = (
-        {
-            (one.conditions.task, shown or one.filter, one.metric): one
-            for one in sorted(side.metrics, key=_order)
-            if shown or not chosen or one.filter in chosen
-        }
-        for side in (a, b)
-    )
+    left, right = (_keyed(a, b, sorted(side.metrics, key=_order)) for side in (a, b))
     matches = [Match(key[1], one, right[key]) for key, one in left.items() if key in right]
     lone = [*_lone("a", left, right), *_lone("b", right, left)]
     return matches, sorted(lone, key=lambda one: one.metrics[0].conditions.task)
+
+
+def match_groups(a: LoadedSide, b: LoadedSide) -> Iterator[tuple[str, GroupMetric, GroupMetric]]:
+    """Yield the filter and both sides' metrics of what both have of a group, as `match_sides`."""
+    left, right = (_keyed(a, b, side.group_metrics) for side in (a, b))
+    for key, one in left.items():
+        if key in right:
+            yield key[1], one, right[key]
+
+
+def _keyed(a: LoadedSide, b: LoadedSide, metrics: Iterable[Named]) -> Keyed[Named]:
+    """Return one side's metrics by what pairs them: task, filter as it is shown, and name."""
+    chosen = {side.filter for side in (a, b)} - {None}
+    shown = None if None in (a.filter, b.filter) else _arrow(str(a.filter), str(b.filter))
+    return {
+        (one.task, shown or one.filter, one.metric): one
+        for one in metrics
+        if shown or not chosen or one.filter in chosen
+    }
+
+
+def _all_metrics(side: LoadedSide) -> list[Metric | GroupMetric]:
+    return [*side.metrics, *side.group_metrics]
 
 
 def _lone(
@@ -169,18 +215,12 @@ def _matches(name: str, pattern: str) -> bool:
 
 
 def _expanded(sides: Sequence[LoadedSide], patterns: Sequence[str]) -> list[str]:
-    """Return the patterns with each group's name replaced by the tasks in it."""
-    groups = {name: members for side in sides for name, members in side.run.groups.items()}
+    """Return the patterns with each group's name replaced by the tasks in it, on any side."""
     tasks = {name for side in sides for name in side.evaluations}
     found: dict[str, None] = {}
     for pattern in patterns:
-        waiting, seen = [pattern], set()
-        while waiting:
-            name = waiting.pop()
-            members = groups.get(name) or []
-            if name in tasks or not members:
-                found[name] = None
-            elif name not in seen:
-                seen.add(name)
-                waiting.extend(reversed(members))
+        of_sides = [[pattern]] if pattern in tasks else [side.tasks_in(pattern) for side in sides]
+        is_group = any(names != [pattern] for names in of_sides)
+        names = [name for names in of_sides for name in names if not is_group or name != pattern]
+        found.update(dict.fromkeys(names))
     return list(found)

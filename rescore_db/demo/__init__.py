@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from rescore_db.errors import AlreadyExistsError
+from rescore_db.errors import AlreadyExistsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -75,7 +75,7 @@ STEPS: Final = (
     Step(
         "Everything is a table: which topics are hard?",
         """rescore sql "SELECT d.doc->>'topic' AS topic, s.filter, count(*) AS n, avg(s.value) """
-        "AS mean FROM scores s JOIN docs d ON d.id = s.doc_id WHERE s.task = 'shop_sums' "
+        "AS mean FROM scores s JOIN docs d ON d.id = s.doc_key WHERE s.task = 'shop_sums' "
         """AND s.scoring = 'logged' GROUP BY 1, 2 ORDER BY 1, 2" """,
     ),
 )
@@ -126,7 +126,18 @@ def prepare(folder: Path | None) -> Path:
 
     Raises:
         AlreadyExistsError: the folder holds something.
+        UsageError: it cannot be made or written.
     """
+    try:
+        return _prepared(folder)
+    except OSError as error:
+        place = error.filename or folder or tempfile.gettempdir()
+        why = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror
+        msg = f"{place} can't be written: {why}; name another folder"
+        raise UsageError(msg) from error
+
+
+def _prepared(folder: Path | None) -> Path:
     place = Path(tempfile.mkdtemp(prefix="rescore-demo-")) if folder is None else folder.absolute()
     if place.exists() and (not place.is_dir() or any(place.iterdir())):
         msg = f"{place} is not an empty folder; name another one, or none for a scratch folder"

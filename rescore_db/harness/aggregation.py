@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
 from rescore_db.harness.index import TaskNames
-from rescore_db.harness.interface import GroupDescription
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.members import group_of_names
 
@@ -154,33 +153,6 @@ def aggregate_groups(
                 msg = f"group {group.name!r} can't be aggregated: {type(error).__name__}: {error}"
                 raise TaskError(msg) from error
         return found
-
-
-def describe_groups(
-    groups: Iterable[str] | Members, include_paths: Sequence[str], cache: Path | None = None
-) -> dict[str, GroupDescription]:
-    """Describe groups and those nested in them: version, alias, members, metrics.
-
-    Args:
-        groups: as for `aggregate_groups`.
-        include_paths: folders of definitions that win over lm-eval's registry.
-        cache: folder of the task index; None takes the setting's.
-
-    Raises:
-        TaskError: a group's definition is missing or broken.
-    """
-    with isolated():
-        return {
-            group.name: GroupDescription(
-                name=group.name,
-                alias=group.alias or group.name,
-                version=group.version,
-                members=tuple(group.child_names),
-                tasks=tuple(task.task_name for task in group.get_all_tasks()),
-                metrics=tuple(one.metric for one in group.aggregate_metric_list or ()),
-            )
-            for group in _groups_bottom_up(groups, include_paths, cache)
-        }
 
 
 def _groups_bottom_up(

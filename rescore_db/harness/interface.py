@@ -1,7 +1,6 @@
 """What the rest of the program hands to the harness and gets back; no lm-eval in sight.
 
-Plain frozen dataclasses that cross a pipe as JSON (`to_json`, `from_json`).  The JSON is Python's
-own: NaN, infinities and integers of any size pass.
+Plain frozen dataclasses; a request crosses a pipe as JSON.
 """
 
 from __future__ import annotations
@@ -9,8 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
-
-from rescore_db.typed_values import join, split
 
 Source = Literal["registry", "include-path", "task-yaml", "as-logged"]
 """Where a definition came from."""
@@ -69,15 +66,6 @@ class Sample:
     arguments: list[list[Any]]
     responses: list[list[Any]]
 
-    def to_json(self) -> str:
-        """Return JSON text that `from_json` reads."""
-        return json.dumps([self.doc, self.arguments, self.responses])
-
-    @classmethod
-    def from_json(cls, text: str) -> Sample:
-        """Give back what `to_json` wrote."""
-        return cls(*json.loads(text))
-
 
 @dataclass(frozen=True, slots=True)
 class Definition:
@@ -114,19 +102,6 @@ class Definition:
     higher_is_better: dict[str, bool | None]
     code: tuple[tuple[str, str], ...]
 
-    def to_json(self) -> str:
-        """Return JSON text that `from_json` reads."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Definition:
-        """Give back what `to_json` wrote."""
-        fields = json.loads(text)
-        for name in ("filters", "metrics", "files"):
-            fields[name] = tuple(fields[name])
-        fields["code"] = tuple((name, digest) for name, digest in fields["code"])
-        return cls(**fields)
-
 
 @dataclass(frozen=True, slots=True)
 class SampleScores:
@@ -146,40 +121,3 @@ class SampleScores:
     filtered: list[Any]
     metrics: dict[str, Any] = field(default_factory=dict)
     error: str | None = None
-
-    def to_json(self) -> str:
-        """Return JSON text that `from_json` reads.
-
-        Raises:
-            UntypableError: a metric's value is of a type that cannot be given back.
-        """
-        metrics = {name: split(value, "json")[1] for name, value in self.metrics.items()}
-        return json.dumps([self.filter, self.index, self.filtered, metrics, self.error])
-
-    @classmethod
-    def from_json(cls, text: str) -> SampleScores:
-        """Give back what `to_json` wrote, Python and numpy types included."""
-        name, index, filtered, metrics, error = json.loads(text)
-        values = {metric: join(None, typed, "json") for metric, typed in metrics.items()}
-        return cls(name, index, filtered, values, error)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupDescription:
-    """A group as its definition declares it.
-
-    Attributes:
-        name: the group's name.
-        alias: how lm-eval's tables call it.
-        version: from its metadata, "N/A" where it has none.
-        members: direct children, tasks and groups, in order.
-        tasks: all tasks below it, in the order in which they are aggregated.
-        metrics: the metrics that it aggregates; empty where it aggregates none.
-    """
-
-    name: str
-    alias: str
-    version: str
-    members: tuple[str, ...]
-    tasks: tuple[str, ...]
-    metrics: tuple[str, ...]

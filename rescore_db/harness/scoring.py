@@ -63,16 +63,12 @@ class OfflineTask:
             shorten_rouge()
             yield
 
-    def target_text(self, sample: Sample) -> str:
-        """Return what lm-eval would log as a sample's target, to compare with what it logged.
+    def target_texts(self, samples: Sequence[Sample]) -> list[str]:
+        """Return what lm-eval would log as each sample's target, to compare with what it logged.
 
         A document without the fields that the definition expects gives the error's text, which
         is no logged target either.
         """
-        return self.target_texts([sample])[0]
-
-    def target_texts(self, samples: Sequence[Sample]) -> list[str]:
-        """Return the target of each sample, as `target_text` does for one."""
         with self.running():
             return [self._target_of(sample) for sample in samples]
 
@@ -269,7 +265,10 @@ def _failure(error: BaseException, sample: Sample) -> str:
     """Say what failed, and on which document."""
     doc = json.dumps(sample.doc, ensure_ascii=False)
     shown = doc if len(doc) <= DOC_WIDTH else f"{doc[:DOC_WIDTH]}…"
-    return f"{_text_of(error)} (document {shown})"
+    # lm-eval tries a metric in a second way when the first fails: the first error is the cause.
+    first = error.__context__
+    cause = f", after {_text_of(first)}" if first is not None else ""
+    return f"{_text_of(error)}{cause} (document {shown})"
 
 
 def _text_of(error: BaseException) -> str:

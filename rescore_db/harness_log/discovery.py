@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from rescore_db.errors import LogFormatError, NotFoundError
 from rescore_db.harness_log.files import UNREADABLE, read_start, split_compression
-from rescore_db.records import Skipped
+from rescore_db.records import FileError, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ DATED: Final = re.compile(
     r"(?P<stem>.+)_(?P<date>\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?)(?P<ending>\.jsonl?)"
 )
 DATA_ENDINGS: Final = frozenset({".json", ".jsonl", ".csv"})
+MOST_NAMED: Final = 10  # files for each reason, in a message
 START: Final = 4096  # bytes of a file that tell what it is
 RESULTS_START: Final = re.compile(rb'\s*\{\s*"results"\s*:\s*\{')
 HOW_TO_LOG: Final = (
@@ -60,10 +62,17 @@ class RunFiles:
 
 @dataclass(frozen=True, slots=True)
 class Discovery:
-    """What was found: runs by folder and date, and files that are passed over."""
+    """What was found.
+
+    Attributes:
+        runs: by folder and date.
+        skipped: files that are passed over.
+        errors: folders, and places in them, that cannot be looked into.
+    """
 
     runs: tuple[RunFiles, ...]
     skipped: tuple[Skipped, ...]
+    errors: tuple[FileError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +94,7 @@ def discover(paths: Sequence[str]) -> Discovery:
     """Find the runs under some folders, globs and files.
 
     Folders are searched with everything below them.  A samples file that is named by itself
-    brings the results file that lies beside it.
+    brings the results file that lies beside it.  What cannot be looked into is among the errors.
 
     Raises:
         NotFoundError: a path does not exist or a glob matches nothing, or nowhere is a file
@@ -93,16 +102,17 @@ def discover(paths: Sequence[str]) -> Discovery:
     """
     named: dict[tuple[str, str, str | None], list[Named]] = {}
     skipped: list[Skipped] = []
-    for path in _files(paths, skipped):
+    errors: list[FileError] = []
+    for path in _files(paths, errors):
         found = parse_name(path)
         if found is not None:
             named.setdefault(found.identity, []).append(found)
         elif (reason := _why_not(path)) is not None:
             skipped.append(Skipped(path, reason))
     runs = _runs(named, skipped)
-    if not runs and not any(one.reason in LATER for one in skipped):
+    if not runs and not errors:
         raise NotFoundError(_nothing(paths, skipped))
-    return Discovery(runs, tuple(skipped))
+    return Discovery(runs, tuple(skipped), tuple(errors))
 
 
 def parse_name(path: str) -> Named | None:
@@ -123,21 +133,30 @@ def parse_name(path: str) -> Named | None:
     return Named(path, date, found["stem"].removeprefix("samples_"), ending)
 
 
-def _files(paths: Iterable[str], skipped: list[Skipped]) -> Iterator[str]:
+def _files(paths: Iterable[str], errors: list[FileError]) -> Iterator[str]:
     """Yield every file under the paths, each once however many paths lead to it."""
     seen: set[str] = set()
     for path in paths:
         for start in _expanded(path):
-            found = _walk(start, skipped) if Path(start).is_dir() else _with_results(start)
-            for file in found:
+            for file in _found_at(start, errors):
                 real = os.path.realpath(file)
                 if real not in seen:
                     seen.add(real)
                     yield file
 
 
+def _found_at(start: str, errors: list[FileError]) -> Iterator[str]:
+    """Yield what a folder holds, or a file with what belongs to it."""
+    try:
+        is_folder = stat.S_ISDIR(Path(start).stat().st_mode)
+    except OSError as error:
+        errors.append(unreadable(error, start))
+        return
+    yield from _walk(start, errors) if is_folder else _with_results(start, errors)
+
+
 def _expanded(path: str) -> list[str]:
-    if os.path.lexists(path):
+    if _is_there(path):
         return [path]
     matches = sorted(glob(path, recursive=True)) if has_magic(path) else []  # noqa: PTH207 - any root
     if not matches:
@@ -147,11 +166,22 @@ def _expanded(path: str) -> list[str]:
     return matches
 
 
-def _walk(folder: str, skipped: list[Skipped]) -> Iterator[str]:
+def _is_there(path: str) -> bool:
+    """Answer whether a path leads to something, if only to what may not be looked into."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _walk(folder: str, errors: list[FileError]) -> Iterator[str]:
     """Yield the files below a folder; links are followed, but no folder is entered twice."""
 
     def note(error: OSError) -> None:
-        skipped.append(Skipped(str(error.filename), f"cannot be read: {error.strerror}"))
+        errors.append(unreadable(error, folder))
 
     entered: set[str] = set()
     for root, folders, files in os.walk(folder, followlinks=True, onerror=note):
@@ -159,16 +189,31 @@ def _walk(folder: str, skipped: list[Skipped]) -> Iterator[str]:
         folders[:] = sorted(
             name for name in folders if os.path.realpath(Path(root, name)) not in entered
         )
-        yield from (str(Path(root, name)) for name in sorted(files) if Path(root, name).is_file())
+        for name in sorted(files):
+            try:
+                if Path(root, name).is_file():
+                    yield str(Path(root, name))
+            except OSError as error:
+                note(error)
 
 
-def _with_results(path: str) -> Iterator[str]:
+def unreadable(error: OSError, place: str) -> FileError:
+    """Return what is told of a place that cannot be looked into."""
+    return FileError(str(error.filename or place), None, f"cannot be read: {error.strerror}")
+
+
+def _with_results(path: str, errors: list[FileError]) -> Iterator[str]:
     """Yield a file named by itself, and for samples the results files of the same date."""
     yield path
     found = parse_name(path)
     if found is None or found.task is None:
         return
-    for beside in sorted(Path(path).parent.iterdir()):
+    try:
+        others = sorted(Path(path).parent.iterdir())
+    except OSError as error:
+        errors.append(unreadable(error, path))
+        return
+    for beside in others:
         other = parse_name(str(beside))
         if other is not None and other.task is None and other.date == found.date:
             yield str(beside)
@@ -211,8 +256,6 @@ OLD_RESULTS: Final = (
     "a results file without a date in its name, as lm-eval wrote before 0.4.3: not read yet"
 )
 OLD_SAMPLES: Final = "samples as one JSON array, as lm-eval wrote before 0.4.3: not read yet"
-LATER: Final = frozenset({OLD_RESULTS, OLD_SAMPLES, *UNREADABLE.values()})
-"""Reasons of files that are lm-eval's, but in a format that is not read yet."""
 
 
 def _why_not(path: str) -> str | None:
@@ -230,11 +273,18 @@ def _why_not(path: str) -> str | None:
         return OLD_RESULTS
     if start.lstrip().startswith(b"[") and b'"doc_id"' in start:
         return OLD_SAMPLES
-    return "not a file of lm-eval: neither its name nor its beginning are"
+    return "not a file of lm-eval, by its name and its content"
 
 
 def _nothing(paths: Sequence[str], skipped: list[Skipped]) -> str:
-    where = ", ".join(paths)
-    passed = f"; passed over: {skipped[0].file} ({skipped[0].reason})" if skipped else ""
-    more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-    return f"no lm-eval files here: {where}; {HOW_TO_LOG}{passed}{more}"
+    """Say that nowhere is anything to read, and which files were passed over for what reason."""
+    by_reason: dict[str, list[str]] = {}
+    for one in skipped:
+        by_reason.setdefault(one.reason, []).append(one.file)
+    which = "here that can be read" if skipped else "here"
+    told = [f"no lm-eval files {which}: {', '.join(paths)}; {HOW_TO_LOG}"]
+    for reason, files in by_reason.items():
+        more = len(files) - MOST_NAMED
+        names = [*files[:MOST_NAMED], *([f"{more:,} more"] if more > 0 else [])]
+        told.append(f"skipped: {reason}: {', '.join(names)}")
+    return "\n".join(told)

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from rescore_db.ingest.report import Progress
-    from rescore_db.records import IngestReport
+    from rescore_db.records import IngestReport, Progress
 
 __all__ = ["ingest_paths"]
 
@@ -22,8 +21,8 @@ def ingest_paths(
 ) -> IngestReport:
     """Take lm-eval's output into the store.
 
-    What is in the store already adds nothing.  A bad file stops that file only: it is among the
-    report's errors, and the others go in.
+    What is in the store already adds nothing.  A bad file, or a folder that cannot be read, stops
+    nothing else: it is among the report's errors, and the others go in.
 
     Args:
         engine: the store, open for writing.
@@ -40,7 +39,7 @@ def ingest_paths(
 
     found = discover(paths)
     total = sum(run_size(files) for files in found.runs)
-    tally = Tally(found.skipped, total, progress)
+    tally = Tally(found, total, progress)
     max_bytes = Settings.from_environment().max_line_mb * 1_000_000
     for files in found.runs:
         RunIngest(engine, files, tally, max_bytes).ingest()

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rescore_db.records import FileError, IngestReport, Skipped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from rescore_db.errors import LogFormatError
-
-
-class Progress(Protocol):
-    """What an ingest calls as it goes on."""
-
-    def __call__(self, done: int, total: int, what: str) -> None:
-        """Take note of `done` of `total` bytes on disk, now at the file `what`."""
+    from rescore_db.harness_log.discovery import Discovery
+    from rescore_db.records import Progress
 
 
 class Tally:
     """Collects what is to be reported, and tells the progress.
 
     Attributes:
-        evaluations: ids of those that were added.
+        filled: ids of the evaluations that got samples.
+        summed: ids of the evaluations that got aggregates from a results file.
+        bare: those of them that had no samples then.
         samples: how many were added.
     """
 
-    def __init__(self, skipped: Sequence[Skipped], total: int, progress: Progress | None) -> None:
-        """Begin with the files that discovery passed over.
+    def __init__(self, found: Discovery, total: int, progress: Progress | None) -> None:
+        """Begin with what discovery passed over or could not read.
 
         Args:
-            skipped: those files.
+            found: what was found.
             total: bytes on disk of all files to come.
             progress: is told how far it is, None for nobody.
         """
-        self.evaluations: set[int] = set()
+        self.filled: set[int] = set()
+        self.summed: set[int] = set()
+        self.bare: set[int] = set()
         self.samples = 0
         self._runs: dict[int, None] = {}
-        self._skipped = list(skipped)
-        self._errors: list[FileError] = []
+        self._skipped = list(found.skipped)
+        self._errors = list(found.errors)
         self._notes: list[str] = []
         self._total = total
         self._done = 0
@@ -75,7 +72,9 @@ class Tally:
         """Return what came of it all."""
         return IngestReport(
             runs=tuple(self._runs),
-            evaluations=len(self.evaluations),
+            evaluations=len(self.filled | self.summed),
+            filled=len(self.filled),
+            aggregates_only=len(self.bare - self.filled),
             samples=self.samples,
             skipped=tuple(self._skipped),
             errors=tuple(self._errors),

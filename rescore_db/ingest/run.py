@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 1 << 20
 NO_RESULTS: Final = (
-    "no results file: the model is what the folder is named for, and configurations, aggregates "
-    "and the lm-eval version are unknown"
+    "no results file that can be read: the model is what the folder is named for, the date is the "
+    "file names', and configurations, aggregates and the lm-eval version are unknown"
 )
+NO_MODEL: Final = "no model name in the results file: it is what the folder is named for"
 
 
 class OvertakenError(Exception):
@@ -176,9 +177,13 @@ class RunIngest:
             with atomic(self.engine) as conn:
                 lock_content(conn)
                 self._require_unchanged(conn)
-                run_id, added = self._write_results(conn, self.results)
+                is_new = self.run_id is None
+                run_id, summed, bare = self._write_results(conn, self.results)
             self.run_id = run_id
-            self.tally.evaluations.update(added)
+            self.tally.summed.update(summed)
+            self.tally.bare.update(bare)
+            if is_new:
+                self._tell_unknown()
         elif version is not None:
             self._skip_results(version.id)
         if self.files.results is not None:
@@ -193,11 +198,16 @@ class RunIngest:
         if runs.find_versions(conn, self.model, self.files.date) != self._versions:
             raise OvertakenError
 
+    def _tell_unknown(self) -> None:
+        """Report what the new run's own notes say."""
+        for text in self._new_run().notes:
+            self.tally.note(f"{self.model}@{self.files.date}: {text}")
+
     def _new_run(self) -> runs.NewRun:
         found = self.results
         if found is None:
             return runs.NewRun(self.model, self.files.date, notes=(NO_RESULTS,))
-        notes = () if found.model else ("no model name: it is what the folder is named for",)
+        notes = () if found.model else (NO_MODEL,)
         return runs.NewRun(
             model=self.model,
             date=self.files.date,
@@ -207,8 +217,14 @@ class RunIngest:
             notes=notes,
         )
 
-    def _write_results(self, conn: Connection, results: Results) -> tuple[int, list[int]]:
-        """Store the run with all aggregates; return its id and the evaluations that are new."""
+    def _write_results(
+        self, conn: Connection, results: Results
+    ) -> tuple[int, list[int], list[int]]:
+        """Store the run with all aggregates.
+
+        Returns:
+            its id, the evaluations that got aggregates, and those of them without samples.
+        """
         if self.run_id is None:
             version = runs.add_run(conn, self._new_run())
         else:
@@ -219,15 +235,17 @@ class RunIngest:
         logged.add_groups(
             conn, scoring_id, [(group.name, group.metrics, group.n) for group in results.groups]
         )
-        added = []
+        summed: list[int] = []
+        bare: list[int] = []
         for task in results.tasks.values():
             known = version.evaluations.get(task.name)
             if known is not None:
                 runs.set_facts(conn, known.id, add_task(conn, task.name, task), facts(task))
                 logged.add_aggregates(conn, known.id, task.metrics, task.higher_is_better)
+                summed += [known.id] if task.metrics else []
             elif task.metrics:
-                added.append(self._add_aggregates_only(conn, version.id, scoring_id, task))
-        return version.id, added
+                bare.append(self._add_aggregates_only(conn, version.id, scoring_id, task))
+        return version.id, [*summed, *bare], bare
 
     def _add_aggregates_only(
         self, conn: Connection, run_id: int, scoring_id: int, task: TaskResults
@@ -253,8 +271,10 @@ class RunIngest:
         except LogFormatError as error:
             self._fail(source, error)
             return
+        if self.run_id is None:
+            self._tell_unknown()
         self.run_id = run_id
-        self.tally.evaluations.add(evaluation_id)
+        self.tally.filled.add(evaluation_id)
         self.tally.samples += filled.samples
         for text in filled.notes:
             self.tally.note(f"{source.path}: {text}")

@@ -10,7 +10,14 @@ from rescore_db.records import SampleDetail
 from rescore_db.report.columns import listing_of
 from rescore_db.report.machine import items
 from rescore_db.report.tables import Page, Table, printed, terminal_text
-from rescore_db.report.values import json_text, lines, moment, one_line, plain_text
+from rescore_db.report.values import (
+    chat_messages,
+    json_text,
+    lines,
+    moment,
+    one_line,
+    plain_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +83,7 @@ def _outline(value: Any) -> Iterator[str]:  # noqa: ANN401
     if isinstance(value, str):
         yield from lines(value)
         return
+    value = chat_messages(value) or value
     text = json_text(value)
     if len(text) <= WIDE or not isinstance(value, Mapping | Sequence):
         yield one_line(text)

@@ -6,9 +6,10 @@ import os
 import shutil
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from rescore_db.report.columns import free_columns, listing_of
+from rescore_db.report.column_kinds import free_columns
+from rescore_db.report.columns import listing_of
 from rescore_db.report.details import detail_text
 from rescore_db.report.machine import csv_table, items, json_list, json_object, json_value
 from rescore_db.report.tables import Page, Table, markdown, terminal_text
@@ -75,9 +76,9 @@ def show_detail(thing: Any, form: Format) -> None:  # noqa: ANN401 - any record
 
 def show_query(result: SqlResult, form: Format) -> None:
     """Write the rows of a query to stdout; columns of one name are told apart by a number."""
-    names = _distinct(result.columns)
+    names = result.names
     if form is Format.JSON:
-        emit(json_list([dict(zip(names, row, strict=True)) for row in result.rows]))
+        emit(json_list(result.to_dicts()))
     elif form is Format.CSV:
         emit_csv(names, result.rows)
     else:
@@ -100,8 +101,14 @@ def emit(text: str) -> None:
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
         sys.stdout.flush()
     except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # what is still buffered goes there
+        discard(sys.stdout)
+
+
+def discard(stream: IO[str]) -> None:
+    """Send what a stream still holds, and all to come, nowhere: its other end takes no more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def emit_csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -116,14 +123,8 @@ def notice(text: str) -> None:
     """Write a message to stderr, one that no data in it can turn into something else."""
     encoding = sys.stderr.encoding or "utf-8"
     safe = "".join(f"{line}\n" for line in lines(text))
-    sys.stderr.write(safe.encode(encoding, "backslashreplace").decode(encoding))
-    sys.stderr.flush()
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    taken: dict[str, int] = {}
-    result = []
-    for name in names:
-        taken[name] = taken.get(name, 0) + 1
-        result.append(name if taken[name] == 1 else f"{name}_{taken[name]}")
-    return result
+    try:
+        sys.stderr.write(safe.encode(encoding, "backslashreplace").decode(encoding))
+        sys.stderr.flush()
+    except OSError:  # a full disk, a reader that has gone: the exit code still tells
+        discard(sys.stderr)

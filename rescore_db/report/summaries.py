@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from rescore_db.report.columns import STATUS_STYLES, listing_of
+from rescore_db.records import CompareRow
+from rescore_db.report.columns import STATUS_STYLES, listing_of, metric_name
 from rescore_db.report.tables import Page, Table, printed, terminal_text
 from rescore_db.report.values import count, one_line, plain_text
 
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from rescore_db.records import (
-        CompareRow,
         HistoryRow,
         IngestReport,
         ScoreRow,
         Skipped,
+        TaskRow,
         VerifyRow,
     )
 
@@ -33,14 +34,24 @@ def plural(number: int, one: str) -> str:
 
 def ingest_text(report: IngestReport) -> str:
     """Say what an ingest added, and what it left out for which reason."""
-    if report.evaluations or report.samples:
-        added = f"{plural(report.evaluations, 'evaluation')}, {plural(report.samples, 'sample')}"
-        text = f"added {added}"
-    else:
-        text = "nothing new"
+    text = _added(report) or "nothing new"
     if report.runs:
         text += f" · {plural(len(report.runs), 'run')}: {_id_ranges(report.runs)}"
     return "\n".join([text, *_skipped_lines(report.skipped)]) + "\n"
+
+
+def _added(report: IngestReport) -> str:
+    """Say what was added; "" for nothing."""
+    parts = []
+    if report.filled:
+        parts += [plural(report.filled, "evaluation"), plural(report.samples, "sample")]
+    late = report.evaluations - report.filled - report.aggregates_only
+    sums = [f"of {plural(late, 'evaluation')}"] if late else []
+    if report.aggregates_only:
+        sums.append(f"of {plural(report.aggregates_only, 'task')} without samples")
+    if sums:
+        parts.append(f"{'and ' if parts else ''}aggregates {' and '.join(sums)}")
+    return f"added {', '.join(parts)}" if parts else ""
 
 
 def score_footer(rows: Sequence[ScoreRow]) -> list[str]:
@@ -48,6 +59,8 @@ def score_footer(rows: Sequence[ScoreRow]) -> list[str]:
     made: dict[str, list[int]] = {}
     held: dict[str, list[int]] = {}
     for row in rows:
+        if not row.scoring:  # the task could not even be built: there is no scoring of it
+            continue
         runs = (held if row.known else made).setdefault(row.scoring, [])
         if row.run not in runs:
             runs.append(row.run)
@@ -72,10 +85,87 @@ def reasons_footer(rows: Iterable[ScoreRow | VerifyRow]) -> list[str]:
     ]
 
 
-def warnings_footer(rows: Iterable[CompareRow | HistoryRow]) -> list[str]:
-    """Return the rows' warnings, each once."""
-    seen = dict.fromkeys(warning for row in rows for warning in row.warnings)
-    return [f"note: {one_line(warning)}" for warning in seen]
+def compare_footer(rows: Sequence[CompareRow]) -> list[str]:
+    """Say where two sides have nothing in common, then the rows' warnings."""
+    pairs: dict[tuple[str, str], list[CompareRow]] = {}
+    for row in rows:
+        pairs.setdefault((row.run_a, row.run_b), []).append(row)
+    apart = []
+    for (_, name_b), found in pairs.items():
+        if all(row.only for row in found):
+            names = [[_what(row) for row in found if row.only == side] for side in "ab"]
+            a, b = (_named(own) or "nothing" for own in names)
+            where = f" (b = {one_line(name_b)})" if len(pairs) > 1 else ""
+            apart.append(
+                "note: nothing to compare: no task, filter and metric is in both sides: "
+                f"a has {a}; b has {b}{where}"
+            )
+    return [*apart, *warnings_footer(rows)]
+
+
+def _what(row: CompareRow) -> str:
+    """Name a row by its task and metric, or by its task where it stands for all of it."""
+    task = one_line(row.task)
+    return task if "*" in (row.filter, metric_name(row)) else f"{task} {metric_name(row)}"
+
+
+def warnings_footer(rows: Sequence[CompareRow | HistoryRow]) -> list[str]:
+    """Return the rows' warnings, each once, with where it holds unless that is everywhere."""
+    holders: dict[str, list[CompareRow | HistoryRow]] = {}
+    for row in rows:
+        for warning in dict.fromkeys(row.warnings):
+            holders.setdefault(warning, []).append(row)
+    sides = {row.run_b for row in rows if isinstance(row, CompareRow)}
+    return [
+        f"note: {one_line(warning)}"
+        + (f" ({_named(_places(found, rows, len(sides)))})" if len(found) < len(rows) else "")
+        for warning, found in holders.items()
+    ]
+
+
+def _places(
+    found: Sequence[CompareRow | HistoryRow], rows: Sequence[CompareRow | HistoryRow], sides: int
+) -> list[str]:
+    """Name rows: a history's by their run, a comparison's by task, and metric where need be."""
+    told = Counter(_part(row) for row in found)
+    whole = Counter(_part(row) for row in rows)
+    places: dict[str, None] = {}
+    for row in found:
+        if not isinstance(row, CompareRow):
+            places[f"run {row.run}"] = None
+            continue
+        name = one_line(row.task) if told[_part(row)] == whole[_part(row)] else _what(row)
+        places[f"{name}, b = {one_line(row.run_b)}" if sides > 1 else name] = None
+    return list(places)
+
+
+def _part(row: CompareRow | HistoryRow) -> tuple[str, str]:
+    return row.run_b if isinstance(row, CompareRow) else "", row.task
+
+
+def tasks_footer(rows: Sequence[TaskRow]) -> list[str]:
+    """Say which tasks have several definitions."""
+    counts = Counter(row.name for row in rows)
+    return [
+        f"note: {one_line(name)} has {n} definitions that differ: "
+        f"`rescore tasks show {one_line(name)}` says where"
+        for name, n in counts.items()
+        if n > 1
+    ]
+
+
+def task_footer(rows: Sequence[TaskRow]) -> list[str]:
+    """Say in what the definitions of one task differ."""
+    return [
+        f"note: definition {row.id} differs from {row.differs_from}"
+        + (
+            f" in {one_line(', '.join(row.differing))}"
+            if row.differing
+            else "; nothing tells where"
+        )
+        for row in rows
+        if row.differs_from is not None
+    ]
 
 
 def verify_text(rows: Sequence[VerifyRow], page: Page, *, show_all: bool) -> str:

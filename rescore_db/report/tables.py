@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from rescore_db.report.columns import Column, Keep, Listing
+    from rescore_db.report.column_kinds import Column, Keep
+    from rescore_db.report.columns import Listing
 
 GAP: Final = "  "
 

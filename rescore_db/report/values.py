@@ -11,6 +11,8 @@ import math
 import re
 from typing import Any, Final
 
+from rescore_db import json_exact
+
 NOTHING: Final = "-"
 TO_SECONDS: Final = len("2026-03-02T10:04:27")
 LONG: Final = 4_000  # characters of a text that are looked at before it is cut to a cell
@@ -86,6 +88,33 @@ def plain_text(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if isinstance(value, float):
         return number(value)
     return one_line(json_text(value)[:LONG])
+
+
+def last_asked(prompt: str | None) -> str:
+    """Return the end of a prompt; of a chat, as API models log it, its last message's content."""
+    if prompt is None:
+        return NOTHING
+    try:
+        messages = chat_messages(json_exact.loads(prompt)) if prompt.startswith('["[') else None
+    except ValueError:
+        messages = None
+    text = prompt if messages is None else messages[-1].get("content")
+    return one_line(text[-LONG:]) if isinstance(text, str) else plain_text(text)
+
+
+def chat_messages(context: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401 - any JSON value
+    """Return the messages of a chat's context: a list that holds their JSON; else None."""
+    if not isinstance(context, list) or len(context) != 1 or not isinstance(context[0], str):
+        return None
+    try:
+        messages = json_exact.loads(context[0]) if context[0].startswith("[{") else None
+    except ValueError:
+        return None
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) and "content" in message for message in messages
+    ):
+        return None
+    return messages
 
 
 def gist(doc: Any) -> str:  # noqa: ANN401 - any JSON value

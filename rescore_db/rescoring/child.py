@@ -40,7 +40,10 @@ def limit_memory(megabytes: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process when its parent dies: a hung regex cannot notice it."""
+    """Ask Linux to end this process when its parent dies: a hung regex cannot notice it.
+
+    To Linux the parent is the thread that started the child, so that thread has to stay.
+    """
     if not sys.platform.startswith("linux"):
         return
     import ctypes

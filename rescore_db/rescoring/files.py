@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from rescore_db.errors import LogFormatError, TaskError, UsageError
 from rescore_db.json_exact import escaped
@@ -48,33 +48,45 @@ class LineScore:
     error: str | None
 
 
-def rescore_file(  # noqa: PLR0913 - the whole of what a user may say, by keyword
-    path: str | Path,
-    *,
-    task: str | None = None,
-    filters: str | Path | None = None,
-    metrics: str | Path | None = None,
-    include_paths: Sequence[str | Path] = (),
-    task_yaml: str | Path | None = None,
-    where: Callable[[DecodedLine], bool] | None = None,
-    limit: int | None = None,
-    allow_unsafe: bool = False,
-) -> Iterator[LineScore]:
-    """Yield the recomputed metrics of a samples file, per document and filter.
+class FileOptions(TypedDict, total=False):
+    """What a user may say of a file; each may be left out.
 
-    Every line is scored under its own filter; with `filters`, the lines of the file's first
-    filter are scored under all the given ones (the other lines hold the same responses).
-
-    Args:
-        path: a `samples_<task>_<date>.jsonl` file, compressed or not.
-        task: the task's name, if the file's name does not tell.
+    Attributes:
         filters: YAML file in lm-eval's `filter_list` syntax that replaces the task's filters.
         metrics: YAML file in lm-eval's `metric_list` syntax that replaces the task's metrics.
         include_paths: folders of task definitions that come before lm-eval's own.
         task_yaml: the one YAML file that defines the task.
-        where: keeps a line when it returns true.
         limit: at most this many documents.
         allow_unsafe: score tasks that execute model-written code.
+    """
+
+    filters: str | Path | None
+    metrics: str | Path | None
+    include_paths: str | Path | Sequence[str | Path]
+    task_yaml: str | Path | None
+    limit: int | None
+    allow_unsafe: bool
+
+
+def rescore_file(
+    path: str | Path,
+    *,
+    task: str | None = None,
+    where: Callable[[DecodedLine], bool] | None = None,
+    **options: Unpack[FileOptions],
+) -> Iterator[LineScore]:
+    """Yield the recomputed metrics of a samples file, per document and filter.
+
+    Every line is scored under its own filter; with `filters`, the lines of the file's first
+    filter are scored under all the given ones (the other lines hold the same responses).  On
+    Linux the thread that takes the first result has to stay until the last.
+
+    Args:
+        path: a `samples_<task>_<date>.jsonl` file, compressed or not.
+        task: the task's name, if the file's name does not tell.
+        where: keeps a line when it returns true.
+        **options: `filters`, `metrics`, `include_paths`, `task_yaml`, `limit`, `allow_unsafe`,
+            see `FileOptions`.
 
     Raises:
         LogFormatError: the file is not what lm-eval writes, with the line.
@@ -82,21 +94,31 @@ def rescore_file(  # noqa: PLR0913 - the whole of what a user may say, by keywor
         UsageError: the request makes no sense.
     """
     request = ScoreRequest(
-        filters=None if filters is None else str(filters),
-        metrics=None if metrics is None else str(metrics),
-        include_paths=tuple(str(one) for one in include_paths),
-        task_yaml=None if task_yaml is None else str(task_yaml),
-        limit=limit,
-        allow_unsafe=allow_unsafe,
+        filters=_text(options.get("filters")),
+        metrics=_text(options.get("metrics")),
+        include_paths=_texts(options.get("include_paths", ())),
+        task_yaml=_text(options.get("task_yaml")),
+        limit=options.get("limit"),
+        allow_unsafe=options.get("allow_unsafe", False),
     )
     template = read_how(request, None).template
     scorer = FileScorer(
         path=str(path),
         request=replace(template, name=task or _task_of(str(path))),
         where=where,
-        limit=limit,
+        limit=request.limit,
     )
     return scorer.scores()
+
+
+def _texts(paths: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """Return paths as texts; a single one need not be a list."""
+    several = paths if isinstance(paths, list | tuple) else (paths,)
+    return tuple(str(one) for one in several)
+
+
+def _text(path: str | Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _task_of(path: str) -> str:

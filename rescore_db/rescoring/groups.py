@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
-from rescore_db.store import scorings
+from rescore_db.store import results, scorings
+from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.scores import NewGroupMetric, add_group_metrics
 
@@ -16,19 +18,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rescore_db.records import ScoreRow
-    from rescore_db.rescoring.plan import Job
     from rescore_db.rescoring.pool import Pool
     from rescore_db.rescoring.slot import Slot
 
 
-def group_members(results: Mapping[str, Any]) -> dict[str, list[str]]:
+def group_members(logged: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return group → its direct members, as a results file names them; plain tasks left out."""
-    logged = results.get("group_subtasks")
-    if not isinstance(logged, dict):
+    found = logged.get("group_subtasks")
+    if not isinstance(found, dict):
         return {}
     return {
         group: list(members)
-        for group, members in logged.items()
+        for group, members in found.items()
         if isinstance(members, list) and members
     }
 
@@ -61,63 +62,87 @@ def whole_groups(
     }
 
 
-def metrics_of(rows: Iterable[ScoreRow]) -> dict[str, dict[str, Any]]:
-    """Return task → its aggregates in the shape that lm-eval's groups are computed from."""
-    found: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        metrics = found.setdefault(row.task, {"name": row.task, "alias": row.task, "sample_len": 0})
-        metrics["sample_len"] = max(metrics["sample_len"], row.n)
-        metrics[f"{row.metric},{row.filter}"] = row.value
-        metrics[f"{row.metric}_stderr,{row.filter}"] = row.stderr
-    return found
+@dataclass(frozen=True, slots=True)
+class TaskAggregates:
+    """What groups are computed from: one task's aggregates over `n` samples.
+
+    Attributes:
+        task: its name.
+        n: how many samples.
+        metrics: (filter, metric, value, standard error), as lm-eval gave them.
+    """
+
+    task: str
+    n: int
+    metrics: tuple[tuple[str, str, Any, Any], ...]
+
+    def as_lm_eval(self) -> dict[str, Any]:
+        """Return them in the shape of a task's entry in lm-eval's results."""
+        found: dict[str, Any] = {"name": self.task, "alias": self.task, "sample_len": self.n}
+        for filter_, metric, value, stderr in self.metrics:
+            found[f"{metric},{filter_}"] = value
+            found[f"{metric}_stderr,{filter_}"] = stderr
+        return found
 
 
-def aggregate_groups_of(
+def aggregates_of(rows: Sequence[ScoreRow]) -> list[TaskAggregates]:
+    """Return the aggregates of the tasks among some rows."""
+    return [
+        TaskAggregates(
+            task,
+            max(row.n for row in rows if row.task == task),
+            tuple((r.filter, r.metric, r.value, r.stderr) for r in rows if r.task == task),
+        )
+        for task in dict.fromkeys(row.task for row in rows)
+    ]
+
+
+def aggregate_missing(
     pool: Pool,
     engine: Engine,
-    jobs: Sequence[Job],
-    members_of: Mapping[int, Mapping[str, Sequence[str]]],
+    scoring_id: int,
+    members: Mapping[str, Sequence[str]],
     include_paths: Sequence[str],
-) -> dict[int, str | None]:
-    """Aggregate the groups whose tasks are all in, for every scoring that the jobs touched.
+) -> str | None:
+    """Aggregate the groups of a scoring whose tasks are all in and that were not aggregated yet.
 
     Args:
         pool: where lm-eval's code runs.
         engine: the store.
-        jobs: what was asked for.
-        members_of: run id → group → its direct members.
+        scoring_id: which scoring.
+        members: group → its direct members.
         include_paths: where group definitions are looked for first.
 
     Returns:
-        Scoring id → None, or why its groups could not be aggregated (their tasks' scores stand).
+        None, or why they could not be aggregated: their tasks' scores stand without them.
     """
-    changed = {job.scoring_id: job.evaluation.run_id for job in jobs if not job.is_known}
-    done: dict[int, str | None] = {}
-    for scoring_id, run_id in changed.items():
-        with reading(engine) as conn:
-            every = [one.evaluation_id for one in scorings.standings(conn, scoring_id).values()]
-            rows = scorings.scoring_results(conn, scoring_id, every)
-        scored = [row for row in rows if row.status in {"complete", "nondeterministic"}]
-        whole = whole_groups(members_of[run_id], {row.task for row in scored})
-        if not whole:
-            continue
-        (found,) = pool.run([partial(aggregate_groups, whole, include_paths, metrics_of(scored))])
-        if isinstance(found, str):
-            done[scoring_id] = found
-            continue
-        with atomic(engine) as conn:
-            add_group_metrics(conn, new_metrics(scoring_id, found))
-        done[scoring_id] = None
-    return done
+    with reading(engine) as conn:
+        every = list(scorings.standings(conn, scoring_id))
+        rows = results.scoring_results(conn, scoring_id, every)
+        before = scorings.grouped(conn, scoring_id)
+    scored = [row for row in rows if row.status in {"complete", "nondeterministic"}]
+    whole = whole_groups(members, {row.task for row in scored})
+    if whole.keys() <= before:
+        return None
+    unit = partial(aggregate_groups, whole, include_paths, aggregates_of(scored))
+    (found,) = pool.run([unit])
+    if isinstance(found, str):
+        return found
+    with atomic(engine) as conn:
+        lock_content(conn)
+        add_group_metrics(conn, new_metrics(scoring_id, found))
+        scorings.set_grouped(conn, scoring_id, before | whole.keys())
+    return None
 
 
 def aggregate_groups(
     members: Mapping[str, Sequence[str]],
     include_paths: Sequence[str],
-    metrics: Mapping[str, Mapping[str, Any]],
+    tasks: Iterable[TaskAggregates],
     slot: Slot,
 ) -> dict[str, dict[str, Any]] | str:
     """Let a child aggregate groups; a text says why it could not."""
+    metrics = {one.task: one.as_lm_eval() for one in tasks}
     try:
         found: dict[str, dict[str, Any]] = slot.call(
             "groups", members=members, include_paths=list(include_paths), metrics=metrics

@@ -18,6 +18,8 @@ FILTERS: Final = """\
       group_select: -1
     - function: take_first"""
 
+MAX_BYTES: Final = 1_000_000  # of a YAML file; people write them by hand
+
 METRICS: Final = """\
 - metric: exact_match
   aggregation: mean
@@ -41,9 +43,7 @@ def read_filters(path: str) -> list[dict[str, Any]]:
             isinstance(step, dict) and isinstance(step.get("function"), str) for step in steps
         ):
             raise _malformed(path, f"each step of {entry['name']!r} needs `function`", FILTERS)
-    names = [entry["name"] for entry in entries]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise _malformed(path, f"the name {twice[0]!r} stands twice", FILTERS)
+    _refuse_twice(path, [entry["name"] for entry in entries], FILTERS)
     return entries
 
 
@@ -58,14 +58,24 @@ def read_metrics(path: str) -> list[dict[str, Any]]:
     for number, entry in enumerate(entries, 1):
         if not isinstance(entry.get("metric"), str):
             raise _malformed(path, f"entry {number} needs `metric`", METRICS)
+    _refuse_twice(path, [entry["metric"] for entry in entries], METRICS)
     return entries
+
+
+def _refuse_twice(path: str, names: Sequence[str], example: str) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise _malformed(path, f"the name {twice[0]!r} stands twice", example)
 
 
 def _read_list(path: str, key: str, example: str) -> list[dict[str, Any]]:
     import yaml
 
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise _malformed(path, f"it is longer than {MAX_BYTES:,} bytes", example)
+        text = content.decode("utf-8")
     except OSError as error:
         msg = f"{path}: {error.strerror or error}"
         raise NotFoundError(msg) from None
@@ -78,7 +88,7 @@ def _read_list(path: str, key: str, example: str) -> list[dict[str, Any]]:
     if isinstance(found, dict) and key in found:
         found = found[key]
     if not _is_list_of_mappings(found):
-        raise _malformed(path, f"it holds no {key}", example)
+        raise _malformed(path, f"it is no list of entries, nor holds one under `{key}:`", example)
     entries: list[dict[str, Any]] = found
     return entries
 

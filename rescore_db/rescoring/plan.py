@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
 from rescore_db.rescoring import groups, overrides, selection
-from rescore_db.store import scorings
+from rescore_db.store import recipes, runs, scorings
+from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, reading
+from rescore_db.store.scores import NewScoredEvaluation, add_scored_evaluation, add_scoring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,10 +23,14 @@ if TYPE_CHECKING:
 
     from rescore_db.harness.interface import TaskRequest
     from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
-    from rescore_db.store.scorings import Standing, StoredEvaluation
+    from rescore_db.store.evaluations import StoredEvaluation
+    from rescore_db.store.scorings import Standing
 
+NAME: Final = re.compile(r"[\w.-]{1,100}", re.ASCII)
+"""What a scoring may be called: `RUN:SCORING/FILTER` must stay readable, also by programs."""
+
+SHARD_SAMPLES: Final = 2000  # bounds a child's memory; a tenth of a second to a minute of work
 DEFAULT_BOOTSTRAP_ITERS: Final = 100_000  # lm-eval's own
-FINAL: Final = frozenset({"complete", "nondeterministic", "unsupported"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class RunFacts:
     @classmethod
     def read(cls, conn: Connection, run_id: int) -> RunFacts:
         """Read a run's results file, if there was one."""
-        text = scorings.results_json(conn, run_id)
+        text = runs.get_results_json(conn, run_id)
         results = json.loads(text) if text else {}
         config = results.get("config")
         iters = config.get("bootstrap_iters") if isinstance(config, dict) else None
@@ -96,6 +103,7 @@ class Job:
     standing: Standing
     shards: tuple[tuple[int, int], ...]
     is_known: bool
+    note: str | None
 
 
 def read_how(request: ScoreRequest, subset: str | None) -> How:
@@ -105,6 +113,9 @@ def read_how(request: ScoreRequest, subset: str | None) -> How:
         NotFoundError: a file does not exist.
         UsageError: a file is malformed, or a limit is not positive.
     """
+    if request.name is not None and NAME.fullmatch(request.name) is None:
+        msg = f"--name {request.name!r}: use letters, digits, '.', '_' and '-', at most 100"
+        raise UsageError(msg)
     if request.limit is not None and request.limit < 1:
         msg = f"--limit {request.limit}: at least 1 sample is needed"
         raise UsageError(msg)
@@ -164,12 +175,12 @@ def _default_name(request: ScoreRequest) -> str:
     """Make a name of what is special about a request."""
     named = [Path(path).stem for path in (request.filters, request.metrics) if path]
     if request.subset:
-        named.append(request.subset)
+        named.append(request.subset.replace("@", "."))
     elif request.where:
         named.append("where")
     if request.limit:
         named.append(f"first-{request.limit}")
-    return "-".join(named) or "rescored"
+    return re.sub(r"[^\w.-]", "-", "-".join(named), flags=re.ASCII)[:80] or "rescored"
 
 
 def recipe_json(evaluation: StoredEvaluation, resolved: dict[str, Any], how: How) -> str:
@@ -211,37 +222,47 @@ def choose(
     return selection.to_text(positions, evaluation.n_samples) if positions else None
 
 
+def choose_all(
+    engine: Engine,
+    evaluations: Sequence[StoredEvaluation],
+    request: ScoreRequest,
+    subset: str | None,
+) -> dict[int, str]:
+    """Return evaluation id → its selection as text, for those of which a sample is chosen.
+
+    Raises:
+        BadSqlError: the condition cannot be run.
+        NotFoundError: no sample is chosen at all.
+    """
+    with reading(engine) as conn:
+        chosen = {one.id: choose(conn, one, request, subset) for one in evaluations}
+    found = {key: text for key, text in chosen.items() if text is not None}
+    if evaluations and not found:
+        msg = "no sample is chosen: the condition or subset matches none of these runs' samples"
+        raise NotFoundError(msg)
+    return found
+
+
 def make_jobs(
-    engine: Engine, how: How, request: ScoreRequest, resolved: Sequence[Resolved], size: int
+    engine: Engine, how: How, request: ScoreRequest, wanted: Sequence[tuple[Resolved, str]]
 ) -> list[Job]:
     """Store what is to be done and return it, what is already done included.
 
     Args:
         engine: the store.
         how: the way of scoring.
-        request: for the selection, the name and `force`.
-        resolved: the evaluations whose tasks could be built.
-        size: samples a shard.
+        request: for the name and `force`.
+        wanted: the evaluations whose tasks could be built, each with its selection.
 
     Raises:
-        AlreadyExistsError: the wanted name belongs to another way of scoring of the run.
-        NotFoundError: no sample is chosen at all.
+        AlreadyExistsError: the wanted name belongs to another way of scoring of a run.
     """
-    with reading(engine) as conn:
-        chosen = {
-            one.evaluation.id: choose(conn, one.evaluation, request, how.subset) for one in resolved
-        }
-    wanted = [one for one in resolved if chosen[one.evaluation.id] is not None]
-    if resolved and not wanted:
-        msg = "no sample is chosen: the condition or subset matches none of these runs' samples"
-        raise NotFoundError(msg)
     jobs = []
-    for run_id in dict.fromkeys(one.evaluation.run_id for one in wanted):
-        mine = [one for one in wanted if one.evaluation.run_id == run_id]
-        with atomic(engine) as conn:
-            jobs += _jobs_of_run(
-                conn, how, request, [(one, chosen[one.evaluation.id] or "") for one in mine], size
-            )
+    with atomic(engine) as conn:
+        lock_content(conn)  # two commands that plan at once plan one after the other
+        for run_id in dict.fromkeys(one.evaluation.run_id for one, _ in wanted):
+            mine = [each for each in wanted if each[0].evaluation.run_id == run_id]
+            jobs += _jobs_of_run(conn, how, request, mine)
     return jobs
 
 
@@ -250,70 +271,87 @@ def _jobs_of_run(
     how: How,
     request: ScoreRequest,
     wanted: Sequence[tuple[Resolved, str]],
-    size: int,
 ) -> list[Job]:
+    """Return the jobs of one run, inside the transaction that plans them all."""
     scoring_id = _scoring(conn, how, request, [one for one, _ in wanted])
     known = scorings.standings(conn, scoring_id)
     jobs = []
     for one, chosen in wanted:
         standing = known.get(one.evaluation.id)
-        was_final = standing is not None and standing.status in FINAL
-        if standing is not None and standing.status == "failed":
-            scorings.reset(conn, standing.id)
-            standing = replace(standing, status="pending", shards=frozenset())
+        is_known = standing is not None and standing.status in scorings.FINAL
         if standing is None:
             standing = _begin(conn, how, scoring_id, one, chosen)
-        step = size if one.per_doc_filters else one.evaluation.n_samples
-        count = len(selection.to_positions(standing.selection, one.evaluation.n_samples))
-        left = [shard for shard in selection.shards(count, step) if shard not in standing.shards]
-        jobs.append(
-            Job(one.evaluation, scoring_id, standing, () if was_final else tuple(left), was_final)
-        )
+        elif not is_known:
+            standing = _resume(conn, standing, one)
+        step = SHARD_SAMPLES if one.per_doc_filters else max(1, standing.n)
+        left = () if is_known else tuple(selection.missing(standing.n, standing.shards, step))
+        jobs.append(Job(one.evaluation, scoring_id, standing, left, is_known, _note(standing, one)))
     return jobs
 
 
 def _begin(conn: Connection, how: How, scoring_id: int, one: Resolved, chosen: str) -> Standing:
-    from rescore_db.store.scores import NewScoredEvaluation, add_scored_evaluation
-    from rescore_db.store.scorings import Standing
-
     new = NewScoredEvaluation(
         scoring_id=scoring_id,
         evaluation_id=one.evaluation.id,
         n=len(selection.to_positions(chosen, one.evaluation.n_samples)),
         status="pending",
-        recipe_id=scorings.add_recipe(conn, one.recipe_json),
-        environment_id=scorings.add_environment(conn, one.environment_json),
+        recipe_id=recipes.add_recipe(conn, one.recipe_json),
+        environment_id=recipes.add_environment(conn, one.environment_json),
         selection=chosen,
         subset=how.subset,
         warnings=one.warnings,
     )
-    key = add_scored_evaluation(conn, new)
-    return Standing(key, one.evaluation.id, "pending", chosen, frozenset())
+    return scorings.find_standing(conn, add_scored_evaluation(conn, new))
+
+
+def _resume(conn: Connection, standing: Standing, one: Resolved) -> Standing:
+    """Go on with what was interrupted or failed; what another environment scored is dropped."""
+    if standing.environment_json != one.environment_json:
+        scorings.reset(conn, standing.id)
+        environment_id = recipes.add_environment(conn, one.environment_json)
+        scorings.set_environment(conn, standing.id, environment_id)
+    elif standing.status == "failed":
+        scorings.set_status(conn, standing.id, "pending", None, one.warnings)
+    return scorings.find_standing(conn, standing.id)
+
+
+def _note(standing: Standing, one: Resolved) -> str | None:
+    """Say in what another environment held scores were made; they are comparable all the same."""
+    before = json.loads(standing.environment_json or "{}")
+    now = json.loads(one.environment_json)
+    changed = [f"{name} {before.get(name)}" for name in now if before.get(name) != now[name]]
+    return f"scored with {', '.join(changed)}" if changed else None
 
 
 def _scoring(conn: Connection, how: How, request: ScoreRequest, wanted: Sequence[Resolved]) -> int:
     """Return the scoring of a run that this request fills, made if there is none.
 
-    A new attempt is made when the user forces it, or when a definition changed since: then the
-    scoring of the same *how* holds scores under another recipe, which stay what they are.
+    A new attempt is made when the user forces it, or when definitions changed since: the scorings
+    of the same *how* then hold scores under other recipes, which stay what they are.
     """
     run_id = wanted[0].evaluation.run_id
-    found = None if request.force else scorings.find_scoring_of(conn, run_id, how.how_json)
-    if found is not None:
-        held = scorings.recipes_of(conn, found[0])
-        if all(held.get(one.evaluation.id, one.recipe_json) == one.recipe_json for one in wanted):
-            return found[0]
-    from rescore_db.store.scores import add_scoring
-
+    for held in [] if request.force else scorings.find_scorings_of(conn, run_id, how.how_json):
+        under = recipes.recipes_of(conn, held)
+        if all(under.get(one.evaluation.id, one.recipe_json) == one.recipe_json for one in wanted):
+            _refuse_other_name(run_id, scorings.scoring_name(conn, held), request.name)
+            return held
     taken = scorings.scoring_names(conn, run_id)
     if request.name is not None and request.name in taken:
-        msg = (
-            f"run {run_id} has a scoring named {request.name!r} that was made in another way; "
-            "choose another --name"
-        )
+        msg = f"run {run_id} has a scoring named {request.name!r} already; choose another --name"
         raise AlreadyExistsError(msg)
     name = request.name or _free_name(how.name, taken)
     return add_scoring(conn, run_id=run_id, kind="rescored", name=name, how_json=how.how_json)
+
+
+def _refuse_other_name(run_id: int, held: str, wanted: str | None) -> None:
+    """One way of scoring a run has one name: say which, instead of filing under another one."""
+    if wanted in (None, held):
+        return
+    msg = (
+        f"run {run_id} is scored in this way as {held!r} already: leave out --name to add to it, "
+        f"or make another attempt named {wanted!r} with --force"
+    )
+    raise AlreadyExistsError(msg)
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.rescoring.comparison import Comparison
+from rescore_db.rescoring.shard import error_text
 from rescore_db.store import scored
 from rescore_db.store.scores import first_responses, iter_values
 from rescore_db.typed_values import plain
@@ -84,7 +85,7 @@ def recompute(
         position = stored[result.index].position
         filters[result.filter][position] = result
         if result.error is not None:
-            errors.append(f"position {position}, filter {result.filter}: {result.error}")
+            errors.append(error_text(position, result))
         for name, value in result.metrics.items():
             values.setdefault((name, result.filter), []).append(value)
     by_filter = {(filter_, name): found for (name, filter_), found in values.items()}
@@ -98,9 +99,9 @@ def compare_with_log(
     recomputed: Recomputed,
     keep: int,
 ) -> list[dict[str, Any]]:
-    """Compare filter by filter; one JSON-able verdict each.
+    """Compare filter by filter; one JSON-able account each, for `verdict.judge`.
 
-    Filters that only one side has are verdicts too: they have no samples to compare.
+    A filter that only the log or only the definition has is told of, without differences.
     """
     names = [*logged, *(name for name in recomputed.filters if name not in logged)]
     return [
@@ -123,7 +124,7 @@ def _verdict(
         _compare_aggregates(name, logged, recomputed, found)
     return {
         "filter": name,
-        "n": logged.n if logged else len(ours or ()),
+        "n": logged.n if logged else 0,
         "is_logged": logged is not None,
         "is_defined": ours is not None,
         "has_scores": bool(logged and set(logged.metrics) - NOT_SCORES),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
 from rescore_db.json_exact import escaped
@@ -16,6 +16,7 @@ from rescore_db.rescoring.plan import (
     Job,
     Resolved,
     RunFacts,
+    choose_all,
     make_jobs,
     read_how,
     recipe_json,
@@ -23,20 +24,19 @@ from rescore_db.rescoring.plan import (
 from rescore_db.rescoring.pool import Pool, workers_for
 from rescore_db.rescoring.slot import ChildDiedError
 from rescore_db.settings import Settings
-from rescore_db.store import scorings
+from rescore_db.store import results, scorings
 from rescore_db.store.engine import atomic, reading
+from rescore_db.store.evaluations import stored_evaluations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from sqlalchemy import Engine
 
-    from rescore_db.api import Progress
+    from rescore_db.records import Progress
     from rescore_db.rescoring.request import ScoreRequest
     from rescore_db.rescoring.slot import Slot
-    from rescore_db.store.scorings import StoredEvaluation
-
-SHARD_SAMPLES: Final = 2000  # bounds a child's memory; a tenth of a second to a minute of work
+    from rescore_db.store.evaluations import StoredEvaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +71,18 @@ def score_runs(
     target = Target(engine, engine.url.render_as_string(hide_password=False))
     how = read_how(request, _subset_version(engine, request.subset))
     with reading(engine) as conn:
-        evaluations = scorings.stored_evaluations(conn, find_runs(conn, runs), request.tasks)
+        evaluations = stored_evaluations(conn, find_runs(conn, runs), request.tasks)
         facts = {run: RunFacts.read(conn, run) for run in {one.run_id for one in evaluations}}
+    chosen = choose_all(engine, evaluations, request, how.subset)
+    evaluations = [one for one in evaluations if one.id in chosen]
     total = sum(one.n_samples for one in evaluations)
     with Pool(Settings.from_environment(), workers_for(total, request.workers)) as pool:
         resolved, failed = _resolve(pool, target, how, evaluations, facts)
-        jobs = make_jobs(engine, how, request, resolved, SHARD_SAMPLES)
+        wanted = [(one, chosen[one.evaluation.id]) for one in resolved]
+        jobs = make_jobs(engine, how, request, wanted)
         _run_jobs(pool, target, how, jobs, facts, progress)
-        members = {run: one.members for run, one in facts.items()}
-        grouped = groups.aggregate_groups_of(
-            pool, engine, jobs, members, how.template.include_paths
-        )
-    return Rows([*_rows(engine, jobs, set(grouped)), *failed, *_ungrouped(jobs, grouped)])
+        ungrouped = _aggregate_groups(pool, target, how, jobs, facts)
+    return Rows([*_rows(engine, jobs), *failed, *ungrouped])
 
 
 def _subset_version(engine: Engine, name: str | None) -> str | None:
@@ -226,8 +226,7 @@ class Runner:
     def _is_done(self, start: int, stop: int) -> bool:
         """Tell whether a killed child had committed before it died."""
         with reading(self._target.engine) as conn:
-            found = scorings.standings(conn, self.job.scoring_id)
-        return (start, stop) in found[self.job.evaluation.id].shards
+            return (start, stop) in scorings.find_standing(conn, self.job.standing.id).shards
 
     def _aggregate(self, slot: Slot) -> None:
         if self._trouble is None:
@@ -246,27 +245,37 @@ class Runner:
                 scorings.set_status(conn, self.job.standing.id, "failed", self._trouble, ())
 
 
-def _ungrouped(jobs: Sequence[Job], grouped: dict[int, str | None]) -> list[ScoreRow]:
-    """Say of which runs the groups could not be aggregated, and why."""
-    first = {job.scoring_id: job.evaluation for job in reversed(jobs)}
-    return [
-        replace(_failed(first[scoring_id], reason), task="(groups)", n=0, is_group=True)
-        for scoring_id, reason in grouped.items()
-        if reason is not None
-    ]
+def _aggregate_groups(
+    pool: Pool, target: Target, how: How, jobs: Sequence[Job], facts: dict[int, RunFacts]
+) -> list[ScoreRow]:
+    """Aggregate groups whose tasks are in; return a row for each run where that failed."""
+    rows = []
+    for first in {job.scoring_id: job for job in reversed(jobs)}.values():
+        reason = groups.aggregate_missing(
+            pool,
+            target.engine,
+            first.scoring_id,
+            facts[first.evaluation.run_id].members,
+            how.template.include_paths,
+        )
+        if reason is not None:
+            row = _failed(first.evaluation, reason)
+            rows.append(replace(row, task="(groups)", n=0, is_group=True))
+    return rows
 
 
-def _rows(engine: Engine, jobs: Sequence[Job], grouped: set[int]) -> list[ScoreRow]:
+def _rows(engine: Engine, jobs: Sequence[Job]) -> list[ScoreRow]:
     """Return what stands under the jobs' scorings now, tasks first, then groups."""
     rows: list[ScoreRow] = []
     with reading(engine) as conn:
         for scoring_id in dict.fromkeys(job.scoring_id for job in jobs):
-            mine = [job for job in jobs if job.scoring_id == scoring_id]
-            known = {job.evaluation.task for job in mine if job.is_known}
-            found = scorings.scoring_results(conn, scoring_id, [job.evaluation.id for job in mine])
-            rows += [replace(row, known=row.task in known) for row in found]
+            mine = {job.evaluation.task: job for job in jobs if job.scoring_id == scoring_id}
+            keys = [job.evaluation.id for job in mine.values()]
+            for row in results.scoring_results(conn, scoring_id, keys):
+                job = mine[row.task]
+                rows.append(replace(row, known=job.is_known, reason=row.reason or job.note))
+            all_known = all(job.is_known for job in mine.values())
             rows += [
-                replace(row, known=scoring_id not in grouped)
-                for row in scorings.group_results(conn, scoring_id)
+                replace(row, known=all_known) for row in results.group_results(conn, scoring_id)
             ]
     return rows

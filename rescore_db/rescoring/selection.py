@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 def to_text(positions: Sequence[int], total: int) -> str:
@@ -35,6 +35,15 @@ def to_positions(text: str, total: int) -> Sequence[int]:
     return list(chain.from_iterable(range(int(a), int(b or a) + 1) for a, _, b in ends))
 
 
-def shards(count: int, size: int) -> Iterable[tuple[int, int]]:
-    """Cut `count` selected samples into half-open ranges of at most `size`."""
-    return ((start, min(start + size, count)) for start in range(0, count, size))
+def missing(count: int, done: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """Yield what is left of `count` selected samples, in half-open ranges of at most `size`.
+
+    Args:
+        count: how many samples are selected.
+        done: the ranges that are scored, which do not overlap.
+        size: samples a range.
+    """
+    start = 0
+    for begin, end in [*sorted(done), (count, count)]:
+        yield from ((at, min(at + size, begin)) for at in range(start, begin, size))
+        start = max(start, end)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rescore_db.store import scored, scorings
+from rescore_db.errors import TaskError
+from rescore_db.store import scored
 from rescore_db.store.scores import (
     NewAggregate,
     add_aggregate,
@@ -52,16 +53,15 @@ class ScoredShard:
         for result in results:
             filters[result.filter].append((stored[result.index], result))
         errors = tuple(
-            f"position {sample.position}, filter {name}: {result.error}"
-            for name, rows in filters.items()
+            error_text(sample.position, result)
+            for rows in filters.values()
             for sample, result in rows
             if result.error is not None
         )
         return cls(filters, errors)
 
     def write(self, conn: Connection, scored_evaluation_id: int) -> None:
-        """Store filtered responses and scores; a lock keeps shards of one evaluation apart."""
-        scorings.lock_scored(conn, scored_evaluation_id)
+        """Store filtered responses and scores; the caller holds the scored evaluation's lock."""
         known = {one.name: one.id for one in scored.read_filters(conn, scored_evaluation_id)}
         for index, (name, rows) in enumerate(self.filters.items()):
             key = known.get(name) or add_scored_filter(
@@ -70,16 +70,10 @@ class ScoredShard:
             write_filtered(conn, _filtered_rows(key, rows))
             _write_metrics(conn, key, rows)
 
-    def note(
-        self,
-        conn: Connection,
-        scored_evaluation_id: int,
-        extent: tuple[int, int],
-        warnings: Sequence[str],
-    ) -> None:
-        """Note that the range is done, with what is to be said about it."""
-        report = scorings.ShardReport(tuple(warnings), self.errors)
-        scorings.add_shard(conn, scored_evaluation_id, extent, report)
+
+def error_text(position: int, result: SampleScores) -> str:
+    """Say of which sample and filter an error is."""
+    return f"position {position}, filter {result.filter}: {result.error}"
 
 
 def _filtered_rows(
@@ -117,8 +111,6 @@ def _add_metric(conn: Connection, key: int, name: str, index: int, kind: ScoreKi
 
 def _split(name: str, value: Any, kind: ScoreKind) -> tuple[float | None, str | None]:  # noqa: ANN401
     """Split a value; a type that the store can't give back names its metric."""
-    from rescore_db.errors import TaskError
-
     try:
         return split(value, kind)
     except UntypableError as error:

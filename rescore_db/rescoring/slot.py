@@ -40,6 +40,10 @@ class ChildDiedError(TaskError):
         self.was_killed = was_killed
 
 
+class SlotClosedError(Exception):
+    """The work was called off; nothing is wrong with the task."""
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """A running child, its two pipes, and the file that its stderr goes to."""
@@ -59,6 +63,7 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=words,
             env=environment,
+            start_new_session=True,  # Ctrl-C is for the parent, which then ends the child
         )
         return cls(
             process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), words
@@ -87,6 +92,7 @@ class Slot:
         self._settings = settings
         self._wide = wide
         self._child: Child | None = None
+        self._is_off = False
 
     def __enter__(self) -> Self:
         """Return the slot."""
@@ -106,6 +112,7 @@ class Slot:
 
         Raises:
             ChildDiedError: it died or was too slow; the next call starts another.
+            SlotClosedError: the work was called off meanwhile.
             RescoreError: what the child raised.
         """
         child = self._running()
@@ -115,6 +122,8 @@ class Slot:
             reply = read_message(child.answers)
         except BrokenPipeError:
             reply = None
+        if self._is_off:
+            raise SlotClosedError
         if reply is None:
             raise self._obituary(child)
         if "error" in reply:
@@ -128,12 +137,15 @@ class Slot:
         self._child = None
 
     def interrupt(self) -> None:
-        """Kill the child from another thread; the call that waits for it fails at once."""
+        """Call the work off from another thread; the call that waits fails at once, and is last."""
+        self._is_off = True
         child = self._child
         if child is not None:
             child.process.kill()
 
     def _running(self) -> Child:
+        if self._is_off:
+            raise SlotClosedError
         if self._child is None:
             from rescore_db.harness.environment import child_environment
 

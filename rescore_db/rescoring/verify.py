@@ -13,18 +13,19 @@ from rescore_db.rescoring.plan import RunFacts, task_request
 from rescore_db.rescoring.pool import Pool, workers_for
 from rescore_db.rescoring.verdict import Verdict, judge, judge_group
 from rescore_db.settings import Settings
-from rescore_db.store import scorings
 from rescore_db.store.engine import reading
+from rescore_db.store.evaluations import stored_evaluations
+from rescore_db.store.results import logged_groups
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Engine
 
-    from rescore_db.api import Progress
+    from rescore_db.records import Progress
     from rescore_db.rescoring.request import VerifyRequest
     from rescore_db.rescoring.slot import Slot
-    from rescore_db.store.scorings import StoredEvaluation
+    from rescore_db.store.evaluations import StoredEvaluation
 
 UNSUPPORTED: Final = "unsupported"
 
@@ -60,14 +61,17 @@ def verify_runs(
     from rescore_db.store.references import find_runs
 
     with reading(engine) as conn:
-        evaluations = scorings.stored_evaluations(conn, find_runs(conn, runs), request.tasks)
+        evaluations = stored_evaluations(conn, find_runs(conn, runs), request.tasks)
         facts = {run: RunFacts.read(conn, run) for run in {one.run_id for one in evaluations}}
     verifier = Verifier(engine, request, facts)
-    checked = verifier.check(evaluations, progress)
-    rows = verifier.judge(checked)
-    for run_id in dict.fromkeys(one.run_id for one in evaluations):
-        mine = [one for one in checked if one.evaluation.run_id == run_id]
-        rows += verifier.groups(run_id, mine, rows)
+    total = sum(one.n_samples for one in evaluations)
+    workers = workers_for(total, request.workers)
+    with Pool(Settings.from_environment(), workers) as pool:
+        checked = verifier.check(pool, evaluations, progress)
+        rows = verifier.judge(checked)
+        for run_id in dict.fromkeys(one.run_id for one in evaluations):
+            mine = [one for one in checked if one.evaluation.run_id == run_id]
+            rows += verifier.groups(pool, run_id, mine, rows)
     return Rows(rows)
 
 
@@ -82,21 +86,24 @@ class Verifier:
         self._url = engine.url.render_as_string(hide_password=False)
         self._request = request
         self._facts = facts
-        self._settings = Settings.from_environment()
         self._template = task_request(request)
 
     def check(
-        self, evaluations: Sequence[StoredEvaluation], progress: Progress | None = None
+        self,
+        pool: Pool,
+        evaluations: Sequence[StoredEvaluation],
+        progress: Progress | None = None,
     ) -> list[Checked]:
         """Recompute evaluations; those off by no more than last digits, on the other CPU setting.
 
         The second answer counts where it is the logged one: then the CPU is the cause.
         """
-        first = self._run(evaluations, wide=False, progress=progress)
+        first = self._run(pool, evaluations, progress)
         off = [one.evaluation for one in first if one.reply and _only_rounding(one.reply)]
         if not off:
             return first
-        second = {one.evaluation.id: one for one in self._run(off, wide=True, progress=None)}
+        with Pool(Settings.from_environment(), 1, wide=True) as wide:
+            second = {one.evaluation.id: one for one in self._run(wide, off, None)}
         for one in first:
             other = second.get(one.evaluation.id)
             if one.reply is not None and other is not None and other.reply is not None:
@@ -105,44 +112,45 @@ class Verifier:
         return first
 
     def judge(self, checked: Sequence[Checked]) -> list[VerifyRow]:
-        """Turn replies into rows, one an evaluation and logged filter."""
+        """Turn replies into rows, one an evaluation and filter."""
         rows = []
         for one in checked:
             if one.reply is None:
                 rows += self._unsupported(one)
                 continue
-            for found in one.reply["filters"]:
-                if found["is_logged"]:
-                    rows.append(_row(one.evaluation, found, judge(found, one.reply)))
+            rows += [
+                _row(one.evaluation, found, judge(found, one.reply))
+                for found in one.reply["filters"]
+            ]
         return rows
 
     def groups(
         self,
+        pool: Pool,
         run_id: int,
         checked: Sequence[Checked],
         rows: Sequence[VerifyRow],
     ) -> list[VerifyRow]:
         """Recompute a run's groups whose tasks were all verified, and compare them."""
         members = self._facts[run_id].members
-        metrics = {
-            one.evaluation.task: one.reply["metrics"]
+        tasks = [
+            groups.TaskAggregates(
+                one.evaluation.task, one.reply["n"], tuple(map(tuple, one.reply["metrics"]))
+            )
             for one in checked
             if one.reply is not None and not one.reply["errors"]
-        }
+        ]
         whole = groups.whole_groups(members, {one.evaluation.task for one in checked})
         with reading(self._engine) as conn:
-            logged = scorings.logged_groups(conn, run_id)
+            logged = logged_groups(conn, run_id)
         logged = [row for row in logged if row.task in whole]
         if not logged:
             return []
-        usable = groups.whole_groups(whole, metrics)
+        usable = groups.whole_groups(whole, [one.task for one in tasks])
         found: dict[str, dict[str, Any]] | str = {}
         if usable:
-            with Pool(self._settings, 1) as pool:
-                unit = partial(
-                    groups.aggregate_groups, usable, self._request.include_paths, metrics
-                )
-                (found,) = pool.run([unit])
+            paths = self._template.include_paths
+            (found,) = pool.run([partial(groups.aggregate_groups, usable, paths, tasks)])
         statuses = {
             group: {
                 row.status
@@ -154,16 +162,15 @@ class Verifier:
         return judge_group(logged, found, statuses)
 
     def _run(
-        self, evaluations: Sequence[StoredEvaluation], *, wide: bool, progress: Progress | None
+        self, pool: Pool, evaluations: Sequence[StoredEvaluation], progress: Progress | None
     ) -> list[Checked]:
         total = sum(one.n_samples for one in evaluations)
         done, checked = 0, []
-        with Pool(self._settings, workers_for(total, self._request.workers), wide=wide) as pool:
-            for one in pool.run(partial(self._check, evaluation) for evaluation in evaluations):
-                checked.append(one)
-                done += one.evaluation.n_samples
-                if progress is not None:
-                    progress(done, total, one.evaluation.task)
+        for one in pool.run(partial(self._check, evaluation) for evaluation in evaluations):
+            checked.append(one)
+            done += one.evaluation.n_samples
+            if progress is not None:
+                progress(done, total, one.evaluation.task)
         checked.sort(key=lambda one: (one.evaluation.run_id, one.evaluation.id))
         return checked
 

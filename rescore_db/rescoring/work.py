@@ -19,7 +19,7 @@ from rescore_db.rescoring.verdict import cannot_score
 from rescore_db.typed_values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from sqlalchemy import Connection, Engine
 
@@ -92,40 +92,43 @@ def _short(text: object, width: int = 60) -> str:
 
 def resolve(url: str, request: str, evaluation_id: int) -> dict[str, Any]:
     """Say what a task's definition is for one evaluation, and in which environment."""
-    from rescore_db.harness.drift import config_differences
     from rescore_db.harness.environment import environment
     from rescore_db.store.engine import reading
-    from rescore_db.store.scorings import stored_config
+    from rescore_db.store.evaluations import stored_config
 
     with reading(_engine(url, write=False)) as conn:
         task = _stored_task(conn, request, evaluation_id)
         logged = stored_config(conn, evaluation_id)
-    differences = config_differences(logged, task.definition) if logged else []
     return {
         "definition": asdict(task.definition),
         "environment": environment(),
-        "differences": differences,
+        "differences": _config_differences(logged, task),
     }
 
 
 def score_shard(
     url: str, request: str, scored_evaluation_id: int, start: int, stop: int
 ) -> dict[str, Any]:
-    """Score one range of a selection and store what came out, in one transaction."""
+    """Score one range of a selection and store what came out, in one transaction.
+
+    Repeating it changes nothing: what someone else has written meanwhile is left as it is.
+    """
+    from rescore_db.store import scorings
     from rescore_db.store.engine import atomic, reading
-    from rescore_db.store.scorings import get_scored
 
     engine = _engine(url, write=True)
     with reading(engine) as conn:
-        scored = get_scored(conn, scored_evaluation_id)
-        task = _stored_task(conn, request, scored.evaluation_id)
-        stored = _read_samples(conn, scored.evaluation_id, scored.selection, start, stop)
+        standing = scorings.find_standing(conn, scored_evaluation_id)
+        task = _stored_task(conn, request, standing.evaluation_id)
+        stored = _read_samples(conn, standing.evaluation_id, standing.selection, start, stop)
     results = task.score(as_harness_samples(stored))
     shard = ScoredShard.of(stored, results, task.definition)
-    warnings = target_warnings(task, stored)
+    chances = () if task.nondeterministic is None else (task.nondeterministic,)
+    report = scorings.ShardReport(tuple(target_warnings(task, stored)), shard.errors, chances)
     with atomic(engine) as conn:
-        shard.write(conn, scored_evaluation_id)
-        shard.note(conn, scored_evaluation_id, (start, stop), warnings)
+        if scorings.may_add_shard(conn, scored_evaluation_id, (start, stop)):
+            shard.write(conn, scored_evaluation_id)
+            scorings.add_shard(conn, scored_evaluation_id, (start, stop), report)
     return {"samples": stop - start}
 
 
@@ -139,23 +142,25 @@ def aggregate(
     """
     from rescore_db.harness.aggregation import aggregate as aggregate_task
     from rescore_db.rescoring.shard import read_values, set_results
+    from rescore_db.store import scorings
     from rescore_db.store.engine import atomic, reading
-    from rescore_db.store.scorings import get_scored, set_status, shard_reports
 
     engine = _engine(url, write=True)
     with reading(engine) as conn:
-        scored = get_scored(conn, scored_evaluation_id)
-        report = shard_reports(conn, scored_evaluation_id)
-        task = _stored_task(conn, request, scored.evaluation_id)
+        standing = scorings.find_standing(conn, scored_evaluation_id)
+        report = scorings.shard_reports(conn, scored_evaluation_id)
+        task = _stored_task(conn, request, standing.evaluation_id)
         values = {} if report.errors else read_values(conn, scored_evaluation_id)
     results = aggregate_task(task, values, bootstrap_iters)
-    reason = cannot_score(report.errors) or task.nondeterministic
-    status = "nondeterministic" if reason else "complete"
+    chance = "; ".join(report.chances) or task.nondeterministic
+    status = "nondeterministic" if chance else "complete"
+    status = "unsupported" if report.errors else status
+    reason = cannot_score(report.errors) or chance
     counted = {key: (*found, len(values[key])) for key, found in results.items()}
     with atomic(engine) as conn:
-        set_results(conn, scored_evaluation_id, counted, task.higher_is_better)
-        status = "unsupported" if report.errors else status
-        set_status(conn, scored_evaluation_id, status, reason, report.warnings)
+        if scorings.may_finish(conn, scored_evaluation_id):
+            set_results(conn, scored_evaluation_id, counted, task.higher_is_better)
+            scorings.set_status(conn, scored_evaluation_id, status, reason, report.warnings)
     return {"status": status}
 
 
@@ -165,7 +170,7 @@ def verify(
     """Recompute one evaluation and compare it with what lm-eval logged; write nothing."""
     from rescore_db.rescoring.recomputed import compare_with_log, read_logged, recompute
     from rescore_db.store.engine import reading
-    from rescore_db.store.scorings import stored_config
+    from rescore_db.store.evaluations import stored_config
 
     with reading(_engine(url, write=False)) as conn:
         task = _stored_task(conn, request, evaluation_id)
@@ -175,23 +180,16 @@ def verify(
     found = recompute(task, stored, bootstrap_iters)
     return {
         "filters": compare_with_log(logged, stored, found, keep),
-        "metrics": group_input(task.definition.name, found.aggregates, len(stored)),
+        "metrics": [
+            [filter_, metric, plain(value), plain(stderr)]
+            for (filter_, metric), (value, stderr) in found.aggregates.items()
+        ],
+        "n": len(stored),
         "errors": found.errors,
         "nondeterministic": task.nondeterministic,
         "targets": target_warnings(task, stored),
         "differences": _config_differences(config, task),
     }
-
-
-def group_input(
-    task: str, aggregates: Mapping[tuple[str, str], tuple[Any, Any]], n: int
-) -> dict[str, Any]:
-    """Return a task's aggregates in the shape that lm-eval's groups are computed from."""
-    metrics: dict[str, Any] = {"name": task, "alias": task, "sample_len": n}
-    for (filter_, metric), (value, stderr) in aggregates.items():
-        metrics[f"{metric},{filter_}"] = plain(value)
-        metrics[f"{metric}_stderr,{filter_}"] = plain(stderr)
-    return metrics
 
 
 def _config_differences(logged: str | None, task: OfflineTask) -> list[str]:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import (
 )
 
 from rescore_db.errors import AlreadyExistsError, StoreUnusableError
+from rescore_db.masking import masked, masked_url
 from rescore_db.store import postgresql, sqlite
 from rescore_db.store.found import HEAD, REVISIONS, Found
 
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sqlalchemy import URL, Table
+
+    from rescore_db.store.conditions.values import Dialect
+    from rescore_db.store.fence.readonly import Fence
 
 
 class Backend(Protocol):
@@ -48,8 +52,8 @@ class Backend(Protocol):
     def migrating(self, url: URL) -> AbstractContextManager[Connection]:
         """Open the one transaction in which migrations run, alone; commits at the end."""
 
-    def missing(self, url: URL) -> str:
-        """Say that there is no store yet, and how to make one."""
+    def missing(self, url: URL, shown: str) -> str:
+        """Say that there is no store yet, and how to make one; `shown` is the URL for people."""
 
     def reader_options(self) -> Mapping[str, Any]:
         """Return the execution options of a connection that only reads one snapshot."""
@@ -83,8 +87,18 @@ class Backend(Protocol):
     def damages(self, conn: Connection) -> Iterator[tuple[str, str]]:
         """Yield what the database itself finds wrong with its files: (where, what)."""
 
+    def conditions(self) -> Dialect:
+        """Return how users' conditions are written for it."""
+
+    def fence(self) -> Fence:
+        """Return what keeps users' SQL from writing, and from running for ever."""
+
 
 _BACKENDS: Final[dict[str, Backend]] = {"sqlite": sqlite, "postgresql": postgresql}
+
+
+_MISPLACED: Final = re.compile(":.*@")
+"""What a slash too many makes of USER:PASSWORD@HOST: the name of a database."""
 
 
 def backend(on: Engine | Connection | URL) -> Backend:
@@ -105,20 +119,26 @@ def parse_url(url: str) -> URL:
         name = address.get_backend_name()
     except (ArgumentError, ValueError):
         name = None
-    if name not in _BACKENDS:
+    if name not in _BACKENDS or (name != "sqlite" and _MISPLACED.search(address.database or "")):
         msg = (
             f"{safe_url(url)!r} is not a store's URL: "
             "write sqlite:///FILE or postgresql://USER@HOST/DATABASE"
         )
         raise StoreUnusableError(msg)
+    if "@" in (address.host or ""):  # the end of a password, which a driver would show
+        msg = f"{safe_url(url)!r} holds more than one @: write those of the password as %40"
+        raise StoreUnusableError(msg)
     return address
 
 
 def safe_url(url: str | URL) -> str:
-    """Return a URL with every password in it masked, fit for messages and pages."""
-    text = url if isinstance(url, str) else url.render_as_string(hide_password=False)
-    text = re.sub(r"(?<=://)([^/@:]*):.+@", r"\1:***@", text)
-    return re.sub(r"(?i)([?&][^=&]*password=)[^&]*", r"\1***", text)
+    """Return a URL as users write it, with every password in it masked: for messages and pages."""
+    if isinstance(url, str):
+        return masked_url(url)
+    address, mark, options = _plain(url.set(drivername=url.get_backend_name())).partition("?")
+    for code, char in (("%2F", "/"), ("%3A", ":"), ("%2C", ",")):  # no need of a code in options
+        options = options.replace(code, char)
+    return masked_url(f"{address}{mark}{options}")
 
 
 def open_engine(url: str, *, write: bool = True) -> Engine:
@@ -161,7 +181,7 @@ def look(engine: Engine) -> Found:
 def require_head(found: Found, url: URL) -> None:
     """Refuse what is not a store at this version's revision; raises StoreUnusableError."""
     if found.is_empty:
-        raise StoreUnusableError(backend(url).missing(url))
+        raise StoreUnusableError(backend(url).missing(url, safe_url(url)))
     refuse_strange(found, url)
     if found.revision != HEAD:
         msg = (
@@ -211,20 +231,24 @@ def translated(url: URL) -> Iterator[None]:
     except IntegrityError as error:
         if not kind.is_duplicate(error):  # NOT NULL, CHECK, foreign key
             raise
-        msg = f"already in the store: {_reason(error, url)}"
+        msg = f"already in the store: {reason(error.orig, url)}"
         raise AlreadyExistsError(msg) from error
     except DBAPIError as error:
         is_bug = isinstance(error, ProgrammingError | DataError | NotSupportedError)
+        is_bug = is_bug and error.statement is not None  # else connecting: an option of the URL
         if is_bug and not kind.is_denied(error):
             raise
-        msg = f"the store {safe_url(url)} can't be used: {_reason(error, url)}"
+        msg = f"the store {safe_url(url)} can't be used: {reason(error.orig, url)}"
         raise StoreUnusableError(msg) from error
 
 
-def _reason(error: DBAPIError, url: URL) -> str:
-    """Return a driver's own words in one line, without statement, parameters and password."""
-    text = " ".join(str(error.orig).split())
-    return text.replace(url.password, "***") if url.password else text
+def reason(error: BaseException | None, url: URL) -> str:
+    """Return a driver's own words in one line, without passwords."""
+    return masked(" ".join(str(error).split()), url=_plain(url))
+
+
+def _plain(url: URL) -> str:
+    return url.render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Final
 
 from rescore_db.errors import StoreUnusableError
+from rescore_db.records import Check, Current, Migration, Problem
 from rescore_db.store import engine as engines
 from rescore_db.store.found import HEAD, Found
 
@@ -24,57 +24,6 @@ if TYPE_CHECKING:
 
 MAX_PROBLEMS: Final = 100  # shown; the others are counted
 SHOWN_CHARACTERS: Final = 120  # of a definition
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """What `init` or `upgrade` did.
-
-    Attributes:
-        url: the store, without a password.
-        before: the revision it was at, None where there was none.
-        after: the revision it is at now.
-    """
-
-    url: str
-    before: str | None
-    after: str
-
-
-@dataclass(frozen=True, slots=True)
-class Current:
-    """Where a store stands; `revision` is None where there is none yet."""
-
-    url: str
-    revision: str | None
-    head: str
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that `check` found: where it is, and what is wrong."""
-
-    where: str
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What `check` looked at and found.
-
-    Attributes:
-        url: the store, without a password.
-        revision: its revision, which is this version's.
-        contents: how many docs, contexts, targets, responses and requests were hashed again.
-        problems: the first `MAX_PROBLEMS` of what was found.
-        n_problems: how many there are in all.
-    """
-
-    url: str
-    revision: str
-    contents: int
-    problems: tuple[Problem, ...]
-    n_problems: int
 
 
 def init(url: str) -> Migration:

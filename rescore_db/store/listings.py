@@ -3,34 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, tuple_
 
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
-from rescore_db.records import RunRow, SampleDetail, SampleRow, TaskRow
+from rescore_db.records import EvaluationRow, RunDetail, RunRow, SampleDetail, SampleRow, TaskRow
 from rescore_db.store import schema
 from rescore_db.store.predicates import matching_samples, run_condition
 from rescore_db.store.sample_scores import scores_of
 from rescore_db.store.samples import read_samples
-from rescore_db.store.scoring_listings import ScoringDetail, get_scoring, list_scorings
+from rescore_db.store.scoring_listings import get_scoring, list_scorings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row, ScalarSelect, Select
 
-    from rescore_db.records import ScoringRow
-
 __all__ = [
-    "EvaluationRow",
-    "RunDetail",
-    "ScoringDetail",
     "get_run",
     "get_sample",
     "get_scoring",
+    "get_task",
     "list_runs",
     "list_samples",
     "list_scorings",
@@ -38,43 +33,6 @@ __all__ = [
 ]
 
 _SAMPLE_ID: Final = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRow:
-    """One evaluation of a run.
-
-    Attributes:
-        id: primary key, the first part of its samples' ids.
-        task: name of the task.
-        task_version: lm-eval's, None where unknown.
-        task_hash: of the definition, hex.
-        samples: how many are stored; 0 where only aggregates were logged.
-        num_fewshot: None where unknown.
-        incomplete: something is missing, see `notes`.
-        hash_mismatches: samples with a logged hash that their content does not have.
-        notes: what was missing or odd at ingest.
-    """
-
-    id: int
-    task: str
-    task_version: str | None
-    task_hash: str
-    samples: int
-    num_fewshot: int | None
-    incomplete: bool
-    hash_mismatches: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunDetail:
-    """One run with its evaluations and scorings."""
-
-    run: RunRow
-    ingested_at: str
-    evaluations: tuple[EvaluationRow, ...]
-    scorings: tuple[ScoringRow, ...]
 
 
 # ------------------------------------------------------------------------------------------ runs
@@ -170,18 +128,41 @@ def list_tasks(conn: Connection) -> list[TaskRow]:
     )
     docs = {row.task_id: row.docs for row in conn.execute(counts)}
     query = select(task, _count(evaluation, evaluation.c.task_id == task.c.id).label("evaluations"))
+    firsts: dict[str, Row[*tuple[Any, ...]]] = {}
     return [
-        TaskRow(
-            id=row.id,
-            name=row.name,
-            version=_version(row.version),
-            hash=row.hash.hex(),
-            output_type=row.output_type,
-            evaluations=row.evaluations,
-            docs=docs.get(row.id, 0),
-        )
+        _task(row, firsts.setdefault(row.name, row), docs.get(row.id, 0))
         for row in sorted(conn.execute(query), key=lambda row: (row.name, row.id))
     ]
+
+
+def _task(row: Row[*tuple[Any, ...]], first: Row[*tuple[Any, ...]], docs: int) -> TaskRow:
+    """Return one definition; `first` is the first of its name, which may be itself."""
+    differing = json_exact.differing_keys(first.definition_json, row.definition_json)
+    return TaskRow(
+        id=row.id,
+        name=row.name,
+        version=_version(row.version),
+        hash=row.hash.hex(),
+        output_type=row.output_type,
+        evaluations=row.evaluations,
+        docs=docs,
+        differs_from=None if row is first else first.id,
+        differing=tuple(differing),
+    )
+
+
+def get_task(conn: Connection, task: str) -> list[TaskRow]:
+    """Return every definition of a task, by its name, or one by its id.
+
+    Raises:
+        NotFoundError: there is no such task.
+    """
+    known = list_tasks(conn)
+    found = [row for row in known if task in (row.name, str(row.id))]
+    if not found:
+        unknown = NotFoundError.among("task", task, [row.name for row in known])
+        raise unknown
+    return found
 
 
 # --------------------------------------------------------------------------------------- samples
@@ -201,7 +182,7 @@ def list_samples(
         conn: a connection; in PostgreSQL inside a transaction.
         run_id: only this run's.
         task: only of tasks with this name.
-        where: only those that satisfy this condition, see `conditions`.
+        where: only those that satisfy this condition, see `conditions.language`.
         limit: no more than so many.
 
     Raises:
@@ -240,7 +221,8 @@ def _samples(conn: Connection, keys: Sequence[tuple[int, int]]) -> list[SampleRo
         select(
             sample.c.evaluation_id,
             sample.c.position,
-            sample.c.doc_id,
+            sample.c.doc_id.label("doc_key"),
+            sample.c.logged_doc_id,
             schema.run.c.id.label("run"),
             schema.run.c.model,
             schema.task.c.name.label("task"),
@@ -270,7 +252,8 @@ def _sample(row: Row[*tuple[Any, ...]]) -> SampleRow:
         model=row.model,
         task=row.task,
         position=row.position,
-        doc_id=row.doc_id,
+        doc_id=row.logged_doc_id,
+        doc_key=row.doc_key,
         doc=json_exact.loads(row.doc),
         prompt=row.prompt,
         target=row.target,

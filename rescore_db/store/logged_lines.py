@@ -4,6 +4,7 @@ Most lines follow from their sample's columns, the scores and `evaluation.layout
 (`line`) were kept whole.
 """
 
+# No command asks for lines yet: `export` will.
 from __future__ import annotations
 
 from array import array

@@ -79,12 +79,18 @@ class Metric:
     stderr: Any
     higher_is_better: bool | None
 
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.conditions.task
+
 
 @dataclass(frozen=True, slots=True)
 class GroupMetric:
-    """One metric of a group under one scoring; `value` and `stderr` as in `Metric`."""
+    """One metric of the group `task` under one scoring; `value` and `stderr` as in `Metric`."""
 
     scoring_id: int
+    task: str
     filter: str
     place: tuple[int, int]
     metric: str
@@ -143,11 +149,21 @@ def task_metrics(conn: Connection, task: str) -> tuple[list[Conditions], list[Me
 
 def group_metrics(conn: Connection, group: str) -> list[GroupMetric]:
     """Return the metrics of a group under every scoring."""
+    return _group_metrics(conn, schema.group_metric.c.group == group)
+
+
+def scoring_group_metrics(conn: Connection, scoring_id: int) -> list[GroupMetric]:
+    """Return the metrics of all groups under a scoring, in the order they were stored."""
+    return _group_metrics(conn, schema.group_metric.c.scoring_id == scoring_id)
+
+
+def _group_metrics(conn: Connection, condition: ColumnElement[bool]) -> list[GroupMetric]:
     table = schema.group_metric
-    rows = conn.execute(select(table).where(table.c.group == group).order_by(table.c.id))
+    rows = conn.execute(select(table).where(condition).order_by(table.c.id))
     return [
         GroupMetric(
             scoring_id=row.scoring_id,
+            task=row.group,
             filter=row.filter,
             place=(0, row.id),
             metric=row.metric,

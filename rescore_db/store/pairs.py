@@ -11,7 +11,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, intersect, select
 
 from rescore_db.store import schema
 from rescore_db.store.metrics import as_number
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Select
 
     from rescore_db.records import ScoreKind
+    from rescore_db.store.metrics import Metric
 
     IntArray = npt.NDArray[np.int64]
     FloatArray = npt.NDArray[np.float64]
@@ -71,25 +72,6 @@ class Paired:
     unpaired_b: int
     left_out: int
     asked_differently: int
-
-
-def paired_scores(
-    conn: Connection,
-    aggregate_a: int,
-    aggregate_b: int,
-    doc_ids: Collection[int] | None = None,
-) -> Paired:
-    """Return two metrics' scores over the samples that both have.
-
-    Args:
-        conn: a connection.
-        aggregate_a: primary key of `aggregate`; the caller sees to it that both are of tasks of
-            one name.
-        aggregate_b: the other side's.
-        doc_ids: only these documents; None means all.
-    """
-    reader = ScoreReader(conn)
-    return pair(reader.read(aggregate_a), reader.read(aggregate_b), doc_ids)
 
 
 def pair(a: Scores, b: Scores, doc_ids: Collection[int] | None = None) -> Paired:
@@ -162,6 +144,45 @@ class ScoreReader:
                 self._samples.pop(next(iter(self._samples)))
             self._samples[evaluation_id] = _read_samples(self._conn, evaluation_id)
         return self._samples[evaluation_id]
+
+
+class SharedSamples:
+    """Counts the samples that two metrics have in common, by document.
+
+    Reads samples, and scores only where a metric is over a part of its evaluation's samples; the
+    metrics of two evaluations that are over all of theirs are counted once.
+    """
+
+    def __init__(self, conn: Connection) -> None:
+        """Count over a connection."""
+        self._conn = conn
+        self._known: dict[tuple[tuple[int, int | None], ...], int] = {}
+
+    def count(self, a: Metric, b: Metric) -> int | None:
+        """Return how many samples of `a` are of a document of `b`; None if nothing tells."""
+        if not (a.conditions.n_samples and b.conditions.n_samples):
+            return None
+        key = (_whole_or_part(a), _whole_or_part(b))
+        if key not in self._known:
+            common = intersect(*(_scored_docs(*side) for side in key)).subquery()
+            query = select(func.count()).select_from(common)
+            self._known[key] = self._conn.execute(query).scalar_one()
+        return self._known[key]
+
+
+def _whole_or_part(metric: Metric) -> tuple[int, int | None]:
+    """Return a metric's evaluation, with its aggregate where not every sample has a score."""
+    is_whole = metric.n == metric.conditions.n_samples
+    return metric.conditions.evaluation_id, None if is_whole else metric.aggregate_id
+
+
+def _scored_docs(evaluation_id: int, aggregate_id: int | None) -> Select[tuple[int, int]]:
+    sample, score = schema.sample.c, schema.score.c
+    query = select(sample.doc_id, sample.nth).where(sample.evaluation_id == evaluation_id)
+    if aggregate_id is None:
+        return query
+    scored = select(score.position).where(score.aggregate_id == aggregate_id)
+    return query.where(sample.position.in_(scored))
 
 
 def _read_samples(conn: Connection, evaluation_id: int) -> _Samples:

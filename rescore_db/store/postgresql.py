@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL
 
+    from rescore_db.store.conditions.values import Dialect
+    from rescore_db.store.fence.readonly import Fence
+
 OLDEST: Final = 140000  # 14, as server_version_num
 CREATED_ON_OPEN: Final = False  # a database may be empty because the URL is wrong
 CONNECT_SECONDS: Final = 10
@@ -40,9 +43,8 @@ def build(url: URL, *, write: bool) -> Engine:
     return engine if write else engine.execution_options(postgresql_readonly=True)
 
 
-def missing(url: URL) -> str:
+def missing(_url: URL, shown: str) -> str:
     """Say that there is no store yet, and how to make one."""
-    shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
     return f"the database {shown} is empty; run: rescore db init --db '{shown}'"
 
 
@@ -219,3 +221,17 @@ _SMALL: Final = (
 def damages(_conn: Connection) -> Iterator[tuple[str, str]]:
     """Yield nothing: the server looks after its own files (checksums, `pg_amcheck`)."""
     yield from ()
+
+
+def conditions() -> Dialect:
+    """Return how users' conditions are written in PostgreSQL."""
+    from rescore_db.store.conditions import postgresql
+
+    return postgresql
+
+
+def fence() -> Fence:
+    """Return what fences users' SQL in PostgreSQL."""
+    from rescore_db.store.fence import postgresql
+
+    return postgresql

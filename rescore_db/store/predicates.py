@@ -1,7 +1,7 @@
 """Which documents and samples a user's condition chooses.
 
-The language is `conditions`'.  Everything here runs under the fence of `readonly`: a condition
-can't write, and it is stopped after RESCORE_SQL_SECONDS.
+The language is that of `conditions`.  Everything here runs under the fence of `fence.readonly`:
+a condition can't write, and it is stopped after RESCORE_SQL_SECONDS.
 """
 
 from __future__ import annotations
@@ -11,32 +11,24 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from rescore_db.settings import Settings
-from rescore_db.store import postgresql_conditions, schema, sqlite_conditions
-from rescore_db.store.condition_nodes import Scope
-from rescore_db.store.conditions import Condition, compile_condition
-from rescore_db.store.readonly import fenced
+from rescore_db.store import schema
+from rescore_db.store.conditions.language import Condition, compile_condition
+from rescore_db.store.conditions.nodes import Scope
+from rescore_db.store.engine import backend
+from rescore_db.store.fence.readonly import fenced
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection, FromClause, Row, Select
 
-    from rescore_db.store.condition_values import Dialect
-
 __all__ = [
-    "DIALECTS",
     "Scope",
-    "matching_doc_ids",
     "matching_docs",
     "matching_positions",
     "matching_samples",
     "run_condition",
 ]
-
-DIALECTS: Final[dict[str, Dialect]] = {
-    "sqlite": sqlite_conditions,
-    "postgresql": postgresql_conditions,
-}
 
 _OF_RUN: Final = frozenset({"run", "model", "date"})
 
@@ -73,30 +65,6 @@ def matching_docs(
         if run_ids is not None:
             query = query.where(schema.evaluation.c.run_id.in_(list(run_ids)))
     return sorted((task, doc_id) for task, doc_id in run_condition(conn, query))
-
-
-def matching_doc_ids(conn: Connection, where: str, task_name: str) -> set[int]:
-    """Return the documents of one task that satisfy a condition on documents alone.
-
-    Args:
-        conn: a connection; in PostgreSQL inside a transaction.
-        where: the condition; a bare name is a key of the document: `level > 3`.
-        task_name: which task; all its definitions and runs count.
-
-    Returns:
-        Primary keys of `doc`.
-
-    Raises:
-        BadSqlError: the condition can't be read, fails, or takes too long.
-    """
-    condition = _condition(conn, where, Scope.DOC)
-    query = (
-        select(schema.sample.c.doc_id)
-        .select_from(_joined(condition.fields | {"task"}))
-        .where(schema.task.c.name == task_name, condition.where)
-        .distinct()
-    )
-    return {doc_id for (doc_id,) in run_condition(conn, query)}
 
 
 def matching_positions(conn: Connection, evaluation_id: int, where: str) -> list[int]:
@@ -162,7 +130,7 @@ def run_condition(
 
 
 def _condition(conn: Connection, where: str, scope: Scope) -> Condition:
-    dialect = DIALECTS[conn.dialect.name]
+    dialect = backend(conn).conditions()
     dialect.prepare(conn)
     return compile_condition(where, dialect, scope)
 

@@ -223,6 +223,7 @@ scoring = Table(
     _hash(unique=False),  # of `how_json`
     _text("how_json"),  # definition source, overrides, selection rule
     Column("attempt", Integer, nullable=False),
+    _text("groups_json", null=True),  # the groups that were aggregated, rescored ones only
     _text("created_at"),
     UniqueConstraint("run_id", "name"),
     UniqueConstraint("run_id", "hash", "attempt"),

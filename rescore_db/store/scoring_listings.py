@@ -2,78 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import case, func, select
 
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
-from rescore_db.records import ScoringRow
+from rescore_db.records import ScoredRow, ScoringDetail, ScoringRow
 from rescore_db.store import schema
-from rescore_db.store.scorings import group_results, scoring_results
+from rescore_db.store.results import group_results, scoring_results
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection, Row, Select
 
-    from rescore_db.records import ScoreRow
-
 # A scoring is what its worst evaluation is.
 _WORST_FIRST: Final = ("failed", "pending", "unsupported", "nondeterministic", "complete")
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredRow:
-    """One evaluation under a scoring.
-
-    Attributes:
-        evaluation: primary key of the evaluation.
-        task: name of the task.
-        status: complete, nondeterministic, unsupported, pending or failed.
-        reason: why it is not complete.
-        n: samples selected.
-        selection: their positions, "0-9,12"; "" means all.
-        subset: what the user called the selection.
-        recipe: the beginning of the recipe's hash, None for logged scores.
-        environment: primary key of the environment, None for logged scores.
-        warnings: what users should know about the scores.
-    """
-
-    evaluation: int
-    task: str
-    status: str
-    reason: str | None
-    n: int
-    selection: str
-    subset: str | None
-    recipe: str | None
-    environment: int | None
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoringDetail:
-    """One scoring: how, what was scored, and what came out.
-
-    Attributes:
-        scoring: as it is listed.
-        attempt: 1, 2 … of the same way of scoring the run.
-        how: definition source, filter and metric overrides, selection rule.
-        evaluations: one row each.
-        recipes: content by the beginning of its hash.
-        environments: content by primary key.
-        results: aggregates by task, filter and metric, groups last.
-    """
-
-    scoring: ScoringRow
-    attempt: int
-    how: Any
-    evaluations: tuple[ScoredRow, ...]
-    recipes: Mapping[str, Any]
-    environments: Mapping[str, Any]
-    results: tuple[ScoreRow, ...]
 
 
 def list_scorings(

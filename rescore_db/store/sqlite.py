@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from contextlib import closing, contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from rescore_db.errors import StoreUnusableError
+from rescore_db.masking import masked_url
 from rescore_db.settings import Settings
 from rescore_db.store.found import Found
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import URL
+
+    from rescore_db.store.conditions.values import Dialect
+    from rescore_db.store.fence.readonly import Fence
 
 OLDEST: Final = (3, 38, 0)  # the first with ->>
 PAGE_BYTES: Final = 16384  # a fifth less work than 4096 to write; 32768 gains nothing more
@@ -80,12 +85,13 @@ def file_of(url: URL) -> Path:
         raise StoreUnusableError(msg)
     name = url.database
     if not name or name == ":memory:" or name.startswith("file:") or url.query:
-        msg = f"{url} does not name a file: write sqlite:///FILE"
+        shown = masked_url(url.render_as_string(hide_password=False))
+        msg = f"{shown} does not name a file: write sqlite:///FILE"
         raise StoreUnusableError(msg)
     return Path(name).absolute()
 
 
-def missing(url: URL) -> str:
+def missing(url: URL, _shown: str) -> str:
     """Say that there is no store yet, and how to make one."""
     path = file_of(url)
     return f"there is no store at {path}; make one: rescore ingest PATH, or rescore db init"
@@ -95,7 +101,10 @@ def look(engine: Engine) -> Found:
     """Read the revision and the names of the tables, without changing a byte."""
     path = file_of(engine.url)
     if not path.parent.is_dir():
-        msg = f"the folder {path.parent} does not exist, so there is no store at {path}"
+        msg = (
+            f"the folder {path.parent} does not exist, so there is no store at {path}; check the "
+            f"path or, for a new store, make the folder: mkdir -p {shlex.quote(str(path.parent))}"
+        )
         raise StoreUnusableError(msg)
     if not path.exists():
         return Found()
@@ -341,3 +350,17 @@ def damages(conn: Connection) -> Iterator[tuple[str, str]]:
             yield "file", text
     for table, _rowid, parent, _key in conn.exec_driver_sql("PRAGMA foreign_key_check"):
         yield table, f"a row refers to a row of {parent} that does not exist"
+
+
+def conditions() -> Dialect:
+    """Return how users' conditions are written in SQLite."""
+    from rescore_db.store.conditions import sqlite
+
+    return sqlite
+
+
+def fence() -> Fence:
+    """Return what fences users' SQL in SQLite."""
+    from rescore_db.store.fence import sqlite
+
+    return sqlite

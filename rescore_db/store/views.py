@@ -32,6 +32,10 @@ _SCORING: Final = {
     "scoring": "the scoring's name",
     "kind": "`logged` by lm-eval, or `rescored`",
 }
+_DOC: Final = {
+    "doc_id": "lm-eval's `doc_id`: the row's index in the dataset; NULL where it logged none",
+    "doc_key": "the doc's id in `docs`",
+}
 _RESULT: Final = {
     "value": "the metric's value; NULL where it is not one number",
     "stderr": "its standard error; NULL where there is none",
@@ -100,8 +104,7 @@ VIEWS: Final = (
             **_RUN,
             "task": "the task's name",
             "position": "0, 1 … in the order of the file",
-            "doc_id": "the doc's id",
-            "doc_index": "lm-eval's `doc_id`: the row's index in the dataset",
+            **_DOC,
             "nth": "0 for a doc's first occurrence in the evaluation, 1 for its second …",
             "doc": "the row of the dataset, JSON",
             "prompt": "what the model was given, first request",
@@ -135,7 +138,7 @@ VIEWS: Final = (
             "filter": "the filter's name",
             "metric": "the metric's name",
             "position": "the sample's position",
-            "doc_id": "the doc's id",
+            **_DOC,
             "value": "the score; NULL where it is not one number",
             "exact": "the score as JSON where one number does not say it all",
         },
@@ -189,7 +192,7 @@ VIEWS: Final = (
             "version": "1, 2 …",
             "predicate": "the condition that chose the docs",
             "task": "the task's name",
-            "doc_id": "the doc's id",
+            "doc_key": _DOC["doc_key"],
         },
     ),
     View(

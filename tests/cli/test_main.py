@@ -10,6 +10,7 @@ from typer.main import get_command
 
 from rescore_db import api, errors
 from rescore_db.cli.main import app, main
+from tests.cli.conftest import LOGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,13 @@ def test_the_version_names_lm_evals_too(capsys: pytest.CaptureFixture[str]) -> N
         (["db"], "Usage: rescore db"),
         (["ignest", "x"], "No such command 'ignest'. Did you mean 'ingest'?"),
         (["runs", "shwo", "1"], "Did you mean 'show'?"),
+        (["runs", "my run"], "no command 'my run'; to show one: rescore runs show 'my run'"),
+        (["tasks", "gsm8k"], "to show one: rescore tasks show gsm8k"),
+        (["samples", "1:0", "--json"], "to show one: rescore samples show 1:0"),
+        (["scorings", "1:logged"], "to show one: rescore scorings show 1:logged"),
+        (["subset", "hard"], "to show one: rescore subset show hard"),
+        (["runs", "--", "-x"], "No such option: -x"),
+        (["demo", f"{__file__}/folder"], "can't be written: Not a directory"),
         (["runs", "--jsn"], "No such option: --jsn"),
         (["ingest"], "Missing argument"),
         (["history"], "Missing option '--task'"),
@@ -161,18 +169,30 @@ def test_an_error_cannot_drive_the_terminal(
     assert capsys.readouterr().err == "rescore: no run named '\\x1b[2J'\n"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:secret@host/evals",
+        "postgresql://me@firm:secret@host/evals",
+        "postgresql://me:%73ecret@host/evals",
+        "postgresql://me:se/secret@host/evals",
+        "postgresql://me@host/evals?password=secret",
+        "postgresql://me@host/evals?sslpassword=secret&passfile=%73ecret",
+    ],
+)
 def test_our_own_bug_is_a_traceback_without_passwords_and_how_to_report_it(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bug = RuntimeError("unexpected: postgresql://me:secret@host/evals")
-    opening_fails_with(bug, monkeypatch)
+    opening_fails_with(RuntimeError(f"unexpected: {url}"), monkeypatch)
 
     assert main(["runs"]) == 70
 
     err = capsys.readouterr().err
     assert "Traceback (most recent call last)" in err
-    assert "postgresql://me:***@host/evals" in err
+    assert "***" in err
+    assert "@host/evals" in err
     assert "secret" not in err
+    assert "%73ecret" not in err
     assert "Please report it" in err
     assert "rescore_db 0." in err
 
@@ -185,3 +205,20 @@ def test_an_interruption_exits_with_130(
     assert main(["runs"]) == 130
 
     assert capsys.readouterr().err.startswith("rescore: interrupted")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [["ingest", LOGS], ["score", "nobody"], ["subset", "create", "x", "--where", ""], ["verify"]],
+)
+def test_what_is_odd_about_a_store_is_said_once(
+    line: list[str],
+    sqlite_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(api.Store, "notes", ("it is odd",))
+
+    main([*line, "--db", sqlite_url])
+
+    assert capsys.readouterr().err.count("note: it is odd\n") == 1

@@ -9,6 +9,7 @@ import json
 import os
 import pty
 import select
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,37 @@ def test_a_reader_that_leaves_early_is_no_error(filled_sqlite: str) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("[")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("line", ["runs", "runs show 1 --json", "runs --help", "sql 'SELECT 1'"])
+def test_a_full_disk_is_one_message(line: str, filled_sqlite: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(  # noqa: S603 - our own program
+            [PROGRAM, *shlex.split(line)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env={**os.environ, "RESCORE_DB": filled_sqlite},
+        )
+
+    message = "rescore: the output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, message)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_messages_that_nobody_can_read_change_no_exit_code(filled_sqlite: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(  # noqa: S603 - our own program
+            [PROGRAM, "runs", "show", "99"],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            check=False,
+            env={**os.environ, "RESCORE_DB": filled_sqlite},
+        )
+
+    assert (done.returncode, done.stdout) == (2, b"")
 
 
 def test_a_terminal_gets_colours_and_tables_that_fit(filled_sqlite: str) -> None:

@@ -49,6 +49,7 @@ def test_a_bad_line_is_named_and_the_rest_is_taken(
     (error,) = report["errors"]
     assert (error["line"], error["file"]) == (2, str(bad))
     assert report["samples"] > 0
+    assert (report["evaluations"] - report["filled"], report["aggregates_only"]) == (1, 1)
     assert main(["ingest", str(logs), "--db", store_url]) == 1
     assert f"rescore: {bad}:2: " in capsys.readouterr().err
 

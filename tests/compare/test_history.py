@@ -9,6 +9,7 @@ import pytest
 from rescore_db.compare import history
 from rescore_db.errors import NotFoundError
 from tests.small_store import (
+    ABSENT,
     Evaluation,
     Metric,
     add_evaluation,
@@ -230,6 +231,56 @@ def test_another_lm_eval_is_said_where_it_scored(engine: Engine) -> None:
 
     assert logged[1].warnings == (f"since run {first}: lm-eval version: 0.4.9 against 0.4.13",)
     assert lenient[1].warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("docs", "expected"),
+    [
+        (["x", "y", "z"], "samples: 2 against 3, 2 of them the same documents"),
+        (["z", "w", "v"], "samples: 2 against 3, 0 of them the same documents"),
+        (["y"], "samples: 2 against 1, 1 of them the same documents"),
+        (["x", "z"], "other documents: only 1 of 2 samples are of the same"),
+        (["x", "x"], "other documents: only 1 of 2 samples are of the same"),
+        (["y", "x"], None),
+    ],
+)
+def test_other_documents_than_in_the_run_before_are_said(
+    engine: Engine, docs: list[str], expected: str | None
+) -> None:
+    metrics = {("none", "acc"): Metric([1.0] * len(docs))}
+    changed = replace(sums(0.5, has_samples=True), docs=docs, metrics=metrics)
+    first, _ = runs_of(engine, sums(0.5, has_samples=True), changed)
+
+    rows = history(engine, "sums")
+
+    assert rows[1].change is not None
+    said = () if expected is None else (f"since run {first}: {expected}",)
+    assert rows[1].warnings == said
+
+
+def test_a_scoring_of_other_documents_is_told_from_the_samples_it_has(engine: Engine) -> None:
+    first, second = runs_of(engine, *[sums(0.5, has_samples=True)] * 2)
+    for run_id, given in ((first, [1.0, ABSENT]), (second, [ABSENT, 1.0])):
+        scoring_id = add_scoring(engine, run_id, "hard", how="way 1")
+        part = replace(sums(0), has_samples=True, metrics={("none", "acc"): Metric(given)})
+        add_evaluation(engine, run_id, scoring_id, part, recipe="{}")
+
+    rows = history(engine, "sums", scoring="hard")
+
+    assert rows[1].warnings == (
+        f"since run {first}: other documents: only 0 of 1 samples are of the same",
+    )
+
+
+def test_a_group_that_was_scored_another_way_is_said(engine: Engine) -> None:
+    for date, how in zip(DATES[:2], ("way 1", "way 2"), strict=True):
+        run_id = add_run(engine, "dove", date)
+        scoring_id = add_scoring(engine, run_id, "lenient", how=how)
+        add_group(engine, scoring_id, "all", {("none", "acc"): 0.5}, n=40)
+
+    rows = history(engine, "all", scoring="lenient")
+
+    assert rows[1].warnings == (f"since run {rows[0].run}: the scoring was made another way",)
 
 
 # --------------------------------------------------------------------------------------- choosing

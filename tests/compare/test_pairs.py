@@ -353,6 +353,14 @@ def test_nothing_that_only_one_side_has_is_dropped(engine: Engine) -> None:
     assert {(row.a, row.b, row.diff, row.verdict) for row in rows[1:]} == {(None,) * 4}
 
 
+def test_a_row_of_one_side_says_which(engine: Engine) -> None:
+    two_runs(engine, sums([1.0]), replace(sums([1.0]), task="words"))
+
+    rows = compare_runs(engine, ("dove", "wren"), CompareOptions())
+
+    assert [(row.task, row.only) for row in rows] == [("sums", "a"), ("words", "b")]
+
+
 def test_a_task_that_could_not_be_scored_says_why(engine: Engine) -> None:
     failed = replace(
         sums([0.0, 1.0], status="unsupported", reason="it needs punkt_tab"), metrics={}

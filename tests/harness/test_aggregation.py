@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rescore_db.errors import TaskError
-from rescore_db.harness.aggregation import aggregate, aggregate_groups, describe_groups
+from rescore_db.harness.aggregation import aggregate, aggregate_groups
 from rescore_db.harness.offline import load_task
 from tests.harness.small_tasks import doc, sample, write_task
 
@@ -104,9 +104,6 @@ def test_tags_inside_a_group_stand_for_their_tasks(tmp_path: Path) -> None:
     )
 
     assert found["tagged"]["exact_match,none"] == 0.25
-    described = describe_groups(["tagged"], request.include_paths)["tagged"]
-    assert (described.tasks, described.version) == (("small",), "N/A")
-    assert described.metrics == ("exact_match",)
 
 
 def test_members_that_the_definition_lacks_count_as_in_the_run(tmp_path: Path) -> None:

@@ -92,9 +92,9 @@ def test_tasks_inside_a_group_are_found(tmp_path: Path) -> None:
     inline = load_task(replace(request, name="family::inline"), DOC)
     deep = load_task(replace(request, name="family::inner::deep"), DOC)
 
-    assert inline.target_text(sample("7", "")) == "7 apples"
+    assert inline.target_texts([sample("7", "")]) == ["7 apples"]
     assert inline.definition.source == "include-path"
-    assert deep.target_text(sample("7", "")) == "7"
+    assert deep.target_texts([sample("7", "")]) == ["7"]
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[RescoreError], str]] = [

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rescore_db.harness.aggregation import aggregate_groups, describe_groups
+from rescore_db.harness.aggregation import aggregate_groups
 from rescore_db.harness.drift import config_differences
-from rescore_db.harness.interface import Definition, SampleScores
 from rescore_db.harness.offline import load_task
 from tests.harness.logs import (
     as_json,
@@ -40,6 +39,7 @@ TASK_NAMES = [
     "small_fill_in",
     "small_trades_garden",
 ]
+ONE_SHARD = ("small_units",)  # its Python filter sees all documents at once
 
 
 @pytest.mark.parametrize("name", TASK_NAMES)
@@ -81,13 +81,12 @@ def test_the_definition_is_the_one_that_ran(truth: Truth, name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
+@pytest.mark.parametrize("name", [name for name in TASK_NAMES if name not in ONE_SHARD])
 def test_any_split_of_an_evaluation_gives_the_same(truth: Truth, name: str) -> None:
     samples = to_samples(truth.samples(name))
     task = load_task(request(name), samples[0].doc)
+    assert task.definition.per_doc_filters
     whole = {(one.filter, one.index): as_json(one.metrics) for one in task.score(samples)}
-    if not task.definition.per_doc_filters:
-        pytest.skip("one shard")
 
     single = {}
     for index, sample in reversed(list(enumerate(samples))):
@@ -97,20 +96,6 @@ def test_any_split_of_an_evaluation_gives_the_same(truth: Truth, name: str) -> N
     assert single == whole
 
 
-@pytest.mark.parametrize("name", TASK_NAMES)
-def test_what_crosses_a_pipe_comes_back(truth: Truth, name: str) -> None:
-    samples = to_samples(truth.samples(name))
-    task = load_task(request(name), samples[0].doc)
-
-    assert Definition.from_json(task.definition.to_json()) == task.definition
-    for one in task.score(samples):
-        again = SampleScores.from_json(one.to_json())
-        assert again.to_json() == one.to_json()
-        assert {m: type(v) for m, v in again.metrics.items()} == {
-            m: type(v) for m, v in one.metrics.items()
-        }
-
-
 def test_groups_give_what_lm_eval_logged(truth: Truth) -> None:
     results = truth.results()
     members = {group: names for group, names in results["group_subtasks"].items() if names}
@@ -118,10 +103,6 @@ def test_groups_give_what_lm_eval_logged(truth: Truth) -> None:
     found = aggregate_groups(members, (str(TASKS),), results["results"])
 
     assert {name: as_json(found[name]) for name in results["groups"]} == results["groups"]
-    described = describe_groups(members, (str(TASKS),))
-    for name in results["groups"]:
-        assert described[name].version == results["versions"][name]
-        assert list(described[name].members) == results["group_subtasks"][name]
 
 
 def test_a_group_named_alone_brings_its_nested_groups(truth: Truth) -> None:

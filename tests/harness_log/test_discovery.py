@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import json
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rescore_db.errors import NotFoundError
-from rescore_db.harness_log.discovery import LATER, discover, parse_name
+from rescore_db.harness_log.discovery import discover, parse_name
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 DATE = "2026-01-05T09-30-00.000101"
 ISO = "2026-01-05T09:30:00.000101"
@@ -137,11 +143,13 @@ def test_older_formats_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text('{\n "results": {\n  "arc": {"acc": 0.5}}}')
     (tmp_path / "pretrained=x_arc.jsonl").write_text('[\n  {\n    "doc_id": 0,')
 
-    found = discover([str(tmp_path)])
+    with pytest.raises(NotFoundError, match="no lm-eval files here that can be read") as caught:
+        discover([str(tmp_path)])
 
-    assert found.runs == ()
-    assert len(found.skipped) == 2
-    assert {one.reason for one in found.skipped} <= LATER
+    results, samples = sorted(str(caught.value).splitlines()[1:])
+    assert results.startswith("skipped: a results file without a date in its name")
+    assert results.endswith(f"not read yet: {tmp_path}/results.json")
+    assert samples.endswith(f"not read yet: {tmp_path}/pretrained=x_arc.jsonl")
 
 
 @pytest.mark.parametrize("path", ["nowhere", "nowhere/*.json"])
@@ -151,10 +159,93 @@ def test_a_path_that_leads_nowhere_is_an_error(tmp_path: Path, path: str) -> Non
 
 
 def test_a_folder_without_lm_eval_files_says_what_was_looked_for(tmp_path: Path) -> None:
-    (tmp_path / "package.json").write_text("{}")
+    names = [f"package-{number:02}.json" for number in range(12)]
+    for name in names:
+        (tmp_path / name).write_text("{}")
 
     with pytest.raises(NotFoundError, match=r"no lm-eval files here") as caught:
         discover([str(tmp_path)])
 
     assert "--log_samples --output_path" in str(caught.value)
-    assert "package.json" in str(caught.value)
+    listed = ", ".join(str(tmp_path / name) for name in names[:10])
+    assert str(caught.value).endswith(f"its content: {listed}, 2 more")
+
+
+LOOK = """
+import json, os, sys
+from rescore_db.harness_log.discovery import discover
+if os.geteuid() == 0:  # root may read everything
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+found = discover(sys.argv[1:])
+print(json.dumps([[run.date for run in found.runs],
+                  [[one.file, one.message] for one in found.errors], len(found.skipped)]))
+"""
+
+
+def looked_at_without_rights(*paths: Path) -> tuple[list[str], list[list[str]], int]:
+    """What discovery says to a user who has no rights of root's."""
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", LOOK, *map(str, paths)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    dates, errors, skipped = json.loads(done.stdout)
+    return dates, errors, skipped
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that every user can reach, unlike pytest's own."""
+    made = Path(tempfile.mkdtemp(prefix="rescore-test-"))
+    made.chmod(0o755)
+    yield made
+    for path in made.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)
+    shutil.rmtree(made)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o444])  # not to be listed; listed, but not entered
+def test_a_folder_that_cannot_be_read_is_an_error(open_folder: Path, mode: int) -> None:
+    (open_folder / f"results_{DATE}.json").write_text(RESULTS)
+    locked = open_folder / "locked"
+    locked.mkdir()
+    (locked / f"results_{DATE}.json").write_text(RESULTS)
+    locked.chmod(mode)
+
+    dates, errors, skipped = looked_at_without_rights(open_folder)
+    alone = looked_at_without_rights(locked)
+
+    place = str(locked if mode == 0 else locked / f"results_{DATE}.json")
+    assert (dates, skipped) == ([ISO], 0)
+    assert errors == [[place, "cannot be read: Permission denied"]]
+    assert alone == ([], errors, 0)
+
+
+def test_a_file_beyond_a_locked_folder_is_an_error(open_folder: Path) -> None:
+    locked = open_folder / "locked"
+    locked.mkdir()
+    path = locked / f"samples_sums_{DATE}.jsonl"
+    path.write_text("{}")
+    locked.chmod(0o000)
+    (open_folder / "link").symlink_to(path)
+
+    for one in (path, locked / "folder", open_folder / "link"):
+        found = looked_at_without_rights(one)
+        assert found == ([], [[str(one), "cannot be read: Permission denied"]], 0)
+
+
+def test_samples_in_a_folder_that_cannot_be_listed_come_without_results(open_folder: Path) -> None:
+    locked = open_folder / "locked"
+    locked.mkdir()
+    path = locked / f"samples_sums_{DATE}.jsonl"
+    path.write_text("{}")
+    locked.chmod(0o111)
+
+    found = looked_at_without_rights(path)
+
+    assert found == ([ISO], [[str(locked), "cannot be read: Permission denied"]], 0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
+from rescore_db.errors import NotFoundError
 from rescore_db.ingest import ingest_paths
 from rescore_db.store import schema
 from rescore_db.store.engine import reading
@@ -44,7 +45,7 @@ LOSSLESS = {
     "huge_integers": "3 of 10 samples have a logged hash",
     "duplicate_doc_ids": "1 of 10 samples repeat a document",
     "non_string_response": "",
-    "no_results_file": "",
+    "no_results_file": "no results file that can be read",
     "blank_lines": "",
     "gzip": "",
     "zstd_copy": "",
@@ -153,10 +154,13 @@ def test_copies_and_reruns_are_told_apart(engine: Engine) -> None:
 
 
 def test_other_files_are_named_as_passed_over(engine: Engine) -> None:
-    report = take(engine, HOSTILE / "unrelated")
+    with pytest.raises(NotFoundError, match="no lm-eval files here") as caught:
+        take(engine, HOSTILE / "unrelated")
 
-    assert report.runs == ()
-    assert len(report.skipped) == 7
+    for path in (HOSTILE / "unrelated").iterdir():
+        assert path.name in str(caught.value)
+    report = take(engine, HOSTILE / "unrelated", HOSTILE / "gzip")
+    assert (len(report.runs), len(report.skipped)) == (1, 7)
 
 
 def test_results_alone_are_a_run(engine: Engine) -> None:

@@ -96,11 +96,12 @@ def test_a_compressed_file_is_the_same_content(engine: Engine, tmp_path: Path) -
 def test_samples_without_results_say_what_is_unknown(engine: Engine, tmp_path: Path) -> None:
     Log({"sums": sums()}, results=None).write(tmp_path)
 
-    take(engine, tmp_path)
+    report = take(engine, tmp_path)
 
     assert column(engine, "run.model") == ["larch/wren-1b"]
     (notes,) = column(engine, "run.notes_json")
     assert "no results file" in json.loads(notes)[0]
+    assert report.notes == (f"larch/wren-1b@2026-01-05T09:30:00.000101: {json.loads(notes)[0]}",)
     assert column(engine, "task.definition_json") == [None]
     assert aggregates(engine, "sums")["strict", "exact_match"] == (None, None, 4)
 
@@ -112,7 +113,8 @@ def test_results_without_samples_are_a_run_too(engine: Engine, tmp_path: Path) -
 
     report = take(engine, tmp_path)
 
-    assert (report.evaluations, report.samples) == (2, 0)
+    assert (report.evaluations, report.filled, report.aggregates_only) == (2, 0, 2)
+    assert report.samples == 0
     assert column(engine, "evaluation.digest") == [None, None]
     assert aggregates(engine, "sums")["strict", "exact_match"] == (0.5, 0.125, 0)
 
@@ -142,6 +144,17 @@ def test_progress_ends_at_the_end(engine: Engine, tmp_path: Path) -> None:
     assert seen[-1][:2] == (size, size)
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
     assert all(what.startswith(str(folder)) for _, _, what in seen)
+
+
+def test_one_samples_file_brings_the_aggregates_of_the_other_tasks(
+    engine: Engine, tmp_path: Path
+) -> None:
+    folder = two_tasks().write(tmp_path)
+
+    report = take(engine, folder / f"samples_sums_{DATE}.jsonl")
+
+    assert (report.evaluations, report.filled, report.aggregates_only) == (2, 1, 1)
+    assert report.samples == 4
 
 
 # --------------------------------------------------------------------------- the same again
@@ -180,7 +193,8 @@ def test_an_evaluation_that_was_missing_is_added(engine: Engine, tmp_path: Path)
 
     report = take(engine, tmp_path)
 
-    assert (report.evaluations, report.samples) == (1, 4)
+    assert (report.evaluations, report.filled, report.aggregates_only) == (1, 1, 0)
+    assert report.samples == 4
     assert counts(engine, "run", "evaluation") == {"run": 1, "evaluation": 2}
     assert aggregates(engine, "sums")["loose", "exact_match"] == (0.5, 0.125, 4)
     assert take(engine, tmp_path).evaluations == 0
@@ -192,8 +206,9 @@ def test_a_results_file_that_was_missing_is_added(engine: Engine, tmp_path: Path
     take(engine, tmp_path)
     results.rename(folder / f"results_{DATE}.json")
 
-    take(engine, tmp_path)
+    report = take(engine, tmp_path)
 
+    assert (report.evaluations, report.filled, report.aggregates_only) == (2, 0, 0)
     assert counts(engine, "run", "evaluation", "task") == {"run": 1, "evaluation": 2, "task": 2}
     assert None not in column(engine, "task.definition_json")
     assert column(engine, "run.notes_json") == ["[]"]
@@ -295,6 +310,7 @@ def test_a_bad_line_stops_its_file_only(engine: Engine, tmp_path: Path) -> None:
 
     (error,) = report.errors
     assert (error.file, error.line) == (str(path), 6)
+    assert (report.evaluations, report.filled, report.aggregates_only) == (2, 1, 1)
     assert counts(engine)["sample"] == 4
     assert aggregates(engine, "sums")["strict", "exact_match"] == (0.5, 0.125, 0)
     assert len(take(engine, tmp_path).errors) == 1

@@ -62,6 +62,7 @@ SAMPLE = SampleRow(
     task="small_sums",
     position=0,
     doc_id=7,
+    doc_key=19,
     doc={"question": "How many are left?\nThree were sold.", "answer": 4, "level": None},
     prompt="Q: How many are two and two?\nA: 4\n\nQ: How many are left?\nA:",
     target="4",

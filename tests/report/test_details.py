@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +73,19 @@ def test_a_sample_shows_what_was_asked_and_answered_once() -> None:
     assert text.count("The answer is 4") == 1
     assert "id         1:0" in text
     assert "\x1b" not in text
+
+
+def test_a_chat_is_shown_message_by_message() -> None:
+    messages = [
+        {"role": "system", "content": "Be brief, and be sure of what you say. " * 2},
+        {"role": "user", "content": "Q: a?\nA:"},
+    ]
+    asked = [json.dumps(messages)], {"until": ["Q:"]}
+
+    text = detail_text(replace(SAMPLE_DETAIL, requests=(asked,)), Page())
+
+    assert '      - {"role": "user", "content": "Q: a?\\nA:"}\n' in text
+    assert "role: system\n" in text
 
 
 @pytest.mark.parametrize("value", ["", None])

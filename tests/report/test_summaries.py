@@ -2,19 +2,33 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rescore_db.records import FileError, IngestReport, Skipped
+import pytest
+
+from rescore_db.records import FileError, HistoryRow, IngestReport, Skipped, TaskRow
 from rescore_db.report.summaries import (
+    compare_footer,
     ingest_text,
     plural,
     reasons_footer,
     score_footer,
+    task_footer,
+    tasks_footer,
     verify_text,
     warnings_footer,
 )
 from rescore_db.report.tables import Page
 from tests.report.rows import COMPARED, DIFFERENT, FAILED, IDENTICAL, SCORED
 
-NOTHING = IngestReport(runs=(), evaluations=0, samples=0, skipped=(), errors=(), notes=())
+NOTHING = IngestReport(
+    runs=(),
+    evaluations=0,
+    filled=0,
+    aggregates_only=0,
+    samples=0,
+    skipped=(),
+    errors=(),
+    notes=(),
+)
 
 
 def test_a_noun_follows_its_number() -> None:
@@ -22,9 +36,33 @@ def test_a_noun_follows_its_number() -> None:
 
 
 def test_an_ingest_says_what_it_added_and_to_which_runs() -> None:
-    report = replace(NOTHING, runs=(7, 1, 2, 3), evaluations=1, samples=1280)
+    report = replace(NOTHING, runs=(7, 1, 2, 3), evaluations=1, filled=1, samples=1280)
 
     assert ingest_text(report) == "added 1 evaluation, 1,280 samples · 4 runs: 1-3, 7\n"
+
+
+@pytest.mark.parametrize(
+    ("evaluations", "filled", "aggregates_only", "said"),
+    [
+        (7, 1, 6, "1 evaluation, 80 samples, and aggregates of 6 tasks without samples"),
+        (1, 0, 1, "aggregates of 1 task without samples"),
+        (2, 0, 0, "aggregates of 2 evaluations"),
+        (4, 0, 1, "aggregates of 3 evaluations and of 1 task without samples"),
+        (6, 6, 0, "6 evaluations, 80 samples"),
+    ],
+)
+def test_an_ingest_tells_samples_from_aggregates_alone(
+    evaluations: int, filled: int, aggregates_only: int, said: str
+) -> None:
+    report = replace(
+        NOTHING,
+        evaluations=evaluations,
+        filled=filled,
+        aggregates_only=aggregates_only,
+        samples=80 if filled else 0,
+    )
+
+    assert ingest_text(report) == f"added {said}\n"
 
 
 def test_an_ingest_that_added_nothing_says_so_and_why() -> None:
@@ -64,9 +102,70 @@ def test_a_reason_is_told_once_with_the_first_places_where_it_holds() -> None:
 
 
 def test_a_warning_is_told_once() -> None:
-    rows = [COMPARED, COMPARED, replace(COMPARED, warnings=("two\nlines", "the prompts differ"))]
+    rows = [COMPARED, COMPARED, replace(COMPARED, warnings=("the prompts differ",))]
 
-    assert warnings_footer(rows) == ["note: the prompts differ", "note: two↵lines"]
+    assert warnings_footer(rows) == ["note: the prompts differ"]
+
+
+def test_a_warning_says_which_rows_it_is_about() -> None:
+    loose = replace(COMPARED, filter="loose", warnings=("two\nlines",))
+    other = replace(COMPARED, task="arc", filter="none", metric="acc", warnings=("two\nlines",))
+    rows = [COMPARED, loose, other, replace(other, metric="acc_norm")]
+
+    assert warnings_footer(rows) == [
+        "note: the prompts differ (small_sums exact_match,strict-match)",
+        "note: two↵lines (small_sums exact_match,loose, arc)",
+    ]
+    assert warnings_footer([*rows, replace(other, run_b="b", warnings=())])[1] == (
+        "note: two↵lines (small_sums exact_match,loose, b = tern-ai/heron-7b, "
+        "arc, b = tern-ai/heron-7b)"
+    )
+
+
+def test_a_warning_of_a_history_names_the_runs() -> None:
+    row = HistoryRow(1, "m", None, "logged", "t", "none", "acc", 0.5, None, 2, None, ("odd",))
+    rows = [row, replace(row, metric="f1"), replace(row, run=2), replace(row, run=3, warnings=())]
+
+    assert warnings_footer(rows) == ["note: odd (run 1, run 2)"]
+
+
+def test_sides_with_nothing_in_common_are_told_with_what_each_has() -> None:
+    lone = replace(COMPARED, n=0, warnings=(), only="a")
+    rows = [
+        lone,
+        replace(lone, task="arc", filter="none", metric="*"),
+        replace(lone, filter="*", task="sums"),
+        replace(lone, filter="mine", only="b"),
+    ]
+    said = (
+        "note: nothing to compare: no task, filter and metric is in both sides: "
+        "a has small_sums exact_match,strict-match, arc, sums; b has small_sums exact_match,mine"
+    )
+
+    assert compare_footer(rows) == [said]
+    assert compare_footer([COMPARED, *rows[:3]])[0].startswith("note: the prompts differ (")
+    assert compare_footer(rows[:1])[0].endswith("; b has nothing")
+    both = compare_footer([*rows, replace(COMPARED, run_b="c", warnings=())])
+    assert both == [f"{said} (b = tern-ai/heron-7b)"]
+    assert compare_footer([]) == []
+
+
+def test_several_definitions_of_a_task_are_said_and_where_they_differ() -> None:
+    first = TaskRow(4, "arc\n", "1.0", "ab", None, 1, 40)
+    rows = [
+        first,
+        replace(first, id=5, differs_from=4, differing=("num_fewshot", "tag")),
+        replace(first, id=6, differs_from=4),
+        replace(first, id=7, name="sums"),
+    ]
+
+    assert tasks_footer(rows) == [
+        "note: arc↵ has 3 definitions that differ: `rescore tasks show arc↵` says where"
+    ]
+    assert task_footer(rows) == [
+        "note: definition 5 differs from 4 in num_fewshot, tag",
+        "note: definition 6 differs from 4; nothing tells where",
+    ]
 
 
 def test_a_verification_without_differences_is_one_line() -> None:

@@ -7,7 +7,8 @@ import pytest
 from rich.cells import cell_len
 
 from rescore_db.records import CompareRow, SampleRow, ScoreRow
-from rescore_db.report.columns import Column, Keep, listing_of
+from rescore_db.report.column_kinds import Column, Keep
+from rescore_db.report.columns import listing_of
 from rescore_db.report.tables import Page, Table, cut, markdown, terminal_text
 from tests.report.rows import COMPARED, FAILED, SAMPLE, SCORED
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from rescore_db.report.values import (
+    LONG,
     count,
     gist,
     json_text,
+    last_asked,
     lines,
     moment,
     number,
@@ -114,3 +117,31 @@ def test_what_is_nested_too_deeply_is_said_to_be() -> None:
         deep = [deep]
 
     assert json_text(deep) == "(nested too deeply to be shown)"
+
+
+def chat(*contents: Any) -> str:
+    """A chat's prompt, as API models log it."""
+    return json.dumps([json.dumps([{"role": "user", "content": one} for one in contents])])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "shown"),
+    [
+        (None, "-"),
+        ("Q: a?\nA:", "Q: a?↵A:"),
+        (chat("Q: a?\nA:"), "Q: a?↵A:"),
+        (chat("a", "b"), "b"),
+        (chat([{"type": "text", "text": "x"}]), '[{"type": "text", "text": "x"}]'),
+        ('["[{1"]', '["[{1"]'),
+        ('["[', '["['),
+        ('["[1]"]', '["[1]"]'),
+        ('["[]"]', '["[]"]'),
+        ('["[{}]"]', '["[{}]"]'),
+        ("x" * LONG + " the end", "x" * (LONG - 8) + " the end"),
+        ('["[' + "[" * 100_000, "[" * LONG),
+    ],
+)
+def test_a_prompt_is_shown_by_its_end_and_a_chat_by_its_last_message(
+    prompt: str | None, shown: str
+) -> None:
+    assert last_asked(prompt) == shown

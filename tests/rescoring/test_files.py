@@ -56,7 +56,7 @@ def test_a_condition_and_a_limit_choose_documents(truth: Truth) -> None:
     found = list(
         rescore_db.rescore_file(
             truth.samples_file("small_things"),
-            include_paths=[str(truth.tasks)],
+            include_paths=truth.tasks,
             where=lambda line: line.doc_id >= 2,
             limit=2,
         )

@@ -33,16 +33,15 @@ def test_metrics_take_the_shape_of_lm_evals_results() -> None:
         ScoreRow("s", 1, "m", "a", "none", "acc", 0.5, 0.1, 4, "complete"),
         ScoreRow("s", 1, "m", "a", "none", "f1", 0.25, "N/A", 3, "complete"),
     ]
-    assert groups.metrics_of(rows) == {
-        "a": {
-            "name": "a",
-            "alias": "a",
-            "sample_len": 4,
-            "acc,none": 0.5,
-            "acc_stderr,none": 0.1,
-            "f1,none": 0.25,
-            "f1_stderr,none": "N/A",
-        }
+    (found,) = groups.aggregates_of(rows)
+    assert found.as_lm_eval() == {
+        "name": "a",
+        "alias": "a",
+        "sample_len": 4,
+        "acc,none": 0.5,
+        "acc_stderr,none": 0.1,
+        "f1,none": 0.25,
+        "f1_stderr,none": "N/A",
     }
 
 

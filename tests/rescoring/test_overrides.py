@@ -37,12 +37,14 @@ def test_metrics_are_read(tmp_path: Path) -> None:
         (read_filters, "- filter: [{function: take_first}]", "`name`"),
         (read_filters, "- {name: x, filter: [{regex_pattern: a}]}", "`function`"),
         (read_filters, "- {name: x, filter: [{function: a}]}\n" * 2, "stands twice"),
-        (read_filters, "text", "holds no filter_list"),
-        (read_filters, "[]", "holds no filter_list"),
+        (read_filters, "text", "under `filter_list:`"),
+        (read_filters, "[]", "under `filter_list:`"),
         (read_filters, "- name: [", "while parsing"),
         (read_filters, "- {name: x, filter: [{function: !function os.system}]}", "tag"),
         (read_metrics, "- {aggregation: mean}", "`metric`"),
-        (read_metrics, "filter_list: []", "holds no metric_list"),
+        (read_metrics, "- {metric: acc}\n" * 2, "stands twice"),
+        (read_filters, " " * 1_000_001, "longer than 1,000,000 bytes"),
+        (read_metrics, "filter_list: []", "under `metric_list:`"),
     ],
 )
 def test_a_malformed_file_is_refused_by_name(

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from rescore_db.errors import AlreadyExistsError, NotFoundError, TaskError
+from rescore_db.errors import AlreadyExistsError, NotFoundError, TaskError, UsageError
 from rescore_db.ingest import ingest_paths
-from rescore_db.rescoring import score as score_module
+from rescore_db.rescoring import plan
 from rescore_db.rescoring.request import ScoreRequest
 from rescore_db.rescoring.score import score_runs
 from rescore_db.rescoring.slot import Slot
@@ -112,7 +112,7 @@ def test_force_is_another_attempt_with_the_same_numbers(filled: Engine, truth: T
 def test_shards_and_children_do_not_change_a_bit(
     filled: Engine, truth: Truth, monkeypatch: pytest.MonkeyPatch, size: int, workers: int
 ) -> None:
-    monkeypatch.setattr(score_module, "SHARD_SAMPLES", size)
+    monkeypatch.setattr(plan, "SHARD_SAMPLES", size)
     tasks = ("small_sums", "small_pairs", "small_weather", "small_votes")
     request = ScoreRequest(tasks=tasks, include_paths=(str(truth.tasks),), workers=workers)
     rows = list(score_runs(filled, [FIRST_RUN], request))
@@ -180,6 +180,40 @@ def test_a_name_of_another_way_of_scoring_is_taken(filled: Engine, truth: Truth)
         score_runs(filled, [FIRST_RUN], other)
 
 
+def test_one_way_of_scoring_has_one_name(filled: Engine, truth: Truth) -> None:
+    first = ScoreRequest(tasks=("small_things",), include_paths=(str(truth.tasks),), name="x")
+    score_runs(filled, [FIRST_RUN], first)
+    before = counts(filled)
+    second = ScoreRequest(tasks=("small_sums",), include_paths=(str(truth.tasks),), name="y")
+    with pytest.raises(AlreadyExistsError, match="as 'x' already"):
+        score_runs(filled, [], second)
+    assert counts(filled) == before
+    more = ScoreRequest(tasks=("small_pairs",), include_paths=(str(truth.tasks),))
+    assert {row.scoring for row in score_runs(filled, [FIRST_RUN], more)} == {"x"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a:b/c", "a\nb", "x" * 101])
+def test_a_name_that_references_could_not_hold_is_refused(
+    filled: Engine, truth: Truth, name: str
+) -> None:
+    request = ScoreRequest(include_paths=(str(truth.tasks),), name=name)
+    with pytest.raises(UsageError, match="--name"):
+        score_runs(filled, [FIRST_RUN], request)
+
+
+def test_a_misspelt_option_of_a_metric_is_named(
+    filled: Engine, truth: Truth, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("- {metric: exact_match, aggregation: mean, ignore_cas: true}\n")
+    request = ScoreRequest(
+        tasks=("small_sums",), include_paths=(str(truth.tasks),), metrics=str(mine)
+    )
+    (row, *_) = score_runs(filled, [FIRST_RUN], request)
+    assert row.status == "unsupported"
+    assert "ignore_cas" in (row.reason or "")
+
+
 def test_a_task_without_a_definition_says_what_is_missing(filled: Engine) -> None:
     rows = list(score_runs(filled, [FIRST_RUN], ScoreRequest(tasks=("small_units",))))
     (row,) = rows
@@ -211,7 +245,7 @@ def test_a_killed_child_costs_nothing_but_time(
 def test_an_interrupted_request_is_finished_by_the_next_one(
     filled: Engine, truth: Truth, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score_module, "SHARD_SAMPLES", 3)
+    monkeypatch.setattr(plan, "SHARD_SAMPLES", 3)
     real = Slot.call
     calls: list[Any] = []
 

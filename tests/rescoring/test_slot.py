@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,7 +15,7 @@ from rescore_db.errors import TaskError
 from rescore_db.harness.interface import TaskRequest
 from rescore_db.rescoring.pipe import read_message, write_message
 from rescore_db.rescoring.pool import Pool, workers_for
-from rescore_db.rescoring.slot import ChildDiedError, Slot
+from rescore_db.rescoring.slot import ChildDiedError, Slot, SlotClosedError
 from rescore_db.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,7 +69,10 @@ def test_a_killed_child_is_told_from_one_that_ends_itself(
     settings: Settings, tmp_path: Path
 ) -> None:
     with Slot(settings) as slot:
-        timer = threading.Timer(0.3, slot.interrupt)
+        timer = threading.Timer(
+            0.3,
+            lambda: os.kill(slot._running().process.pid, signal.SIGKILL),  # noqa: SLF001
+        )
         timer.start()
         with pytest.raises(ChildDiedError, match="SIGKILL") as caught:
             slot.call("define", request=MISSING, first_doc="{}")
@@ -80,6 +85,17 @@ def test_a_killed_child_is_told_from_one_that_ends_itself(
         with pytest.raises(ChildDiedError, match=r"exit code 7\): last words") as caught:
             slot.call("define", request=gone, first_doc="{}")
         assert not caught.value.was_killed
+
+
+def test_work_that_is_called_off_ends_and_is_not_tried_again(settings: Settings) -> None:
+    with Slot(settings) as slot:
+        timer = threading.Timer(0.3, slot.interrupt)
+        timer.start()
+        with pytest.raises(SlotClosedError):
+            slot.call("define", request=MISSING, first_doc="{}")
+        with pytest.raises(SlotClosedError):
+            slot.call("define", request=MISSING, first_doc="{}")
+        timer.join()
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ REPLY: dict[str, Any] = {"errors": [], "nondeterministic": None, "targets": [], 
         ({}, {"nondeterministic": "random letters"}, "identical", None),
         ({"is_defined": False}, {"differences": ["filter_list"]}, "drift", "filter_list"),
         ({"is_defined": False}, {}, "drift", "other filters"),
+        ({"is_logged": False}, {"differences": ["filter_list"]}, "drift", "the log has no filter"),
         ({}, {"errors": ["position 2: KeyError"]}, "unsupported", "position 2"),
         (
             {"total": 1, "beyond_rounding": 1},

@@ -119,7 +119,8 @@ def test_a_filter_that_the_definition_no_longer_has_is_drift(
     path.write_text(path.read_text().replace("name: strict-match", "name: exact"))
     moved = VerifyRequest(tasks=("small_sums",), include_paths=(str(changed),))
     rows = {row.filter: row for row in verify_runs(filled, [FIRST_RUN], moved)}
-    assert set(rows) == {"strict-match", "flexible-extract"}
+    assert set(rows) == {"strict-match", "flexible-extract", "exact"}
+    assert (rows["exact"].status, rows["exact"].n) == ("drift", 0)
     assert rows["strict-match"].status == "drift"
     assert "strict-match" in (rows["strict-match"].reason or "")
     assert rows["flexible-extract"].status == "identical"

@@ -82,7 +82,7 @@ def test_numbers_come_back_as_they_were(engine: Engine, value: float | None) -> 
     with atomic(engine) as conn:
         run = (1, "m", "", 1, None, None, None, None, "[]", "")
         write_rows(conn, schema.run, [run])
-        write_rows(conn, schema.scoring, [(1, 1, "logged", "logged", b"", "{}", 1, "")])
+        write_rows(conn, schema.scoring, [(1, 1, "logged", "logged", b"", "{}", 1, None, "")])
         assert write_rows(conn, schema.group_metric, [(1, *row)], columns) == 1
         found = conn.execute(
             select(schema.group_metric.c.value, schema.group_metric.c.stderr)
@@ -165,7 +165,7 @@ def test_a_taken_key_is_said_and_leaves_nothing(engine: Engine) -> None:
     [
         (schema.response, (1, digest(1), False, None, None)),
         (schema.request_part, (7, 0, 7, "[]")),
-        (schema.scoring, (1, 1, "guessed", "x", b"", "{}", 1, "")),
+        (schema.scoring, (1, 1, "guessed", "x", b"", "{}", 1, None, "")),
     ],
 )
 def test_a_broken_rule_is_our_bug(engine: Engine, table: Table, row: tuple[Any, ...]) -> None:

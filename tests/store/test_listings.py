@@ -3,12 +3,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from rescore_db.errors import BadSqlError, NotFoundError
 from rescore_db.store import listings, schema, scores
 from rescore_db.store.engine import atomic, reading
+from rescore_db.store.recipes import add_environment, add_recipe
+from rescore_db.store.runs import NewTask, add_task
 from rescore_db.store.sample_scores import is_selected
-from rescore_db.store.scorings import add_environment, add_recipe
 from tests.store.rows import DAY, Answered, add_evaluation, add_run
 
 if TYPE_CHECKING:
@@ -128,6 +130,37 @@ def test_tasks_are_listed_by_name_and_count_docs_once(engine: Engine) -> None:
     ]
 
 
+def test_a_task_is_every_definition_of_its_name_or_one_by_its_id(engine: Engine) -> None:
+    add_run(engine, "t", SAMPLES)
+    add_run(engine, "a", SAMPLES[:2])
+    with reading(engine) as conn:
+        (by_name,) = listings.get_task(conn, "t")
+        assert listings.get_task(conn, str(by_name.id)) == [by_name]
+        with pytest.raises(NotFoundError, match="no task named 'T'"):
+            listings.get_task(conn, "T")
+
+
+def test_definitions_of_one_name_say_in_which_fields_they_differ(engine: Engine) -> None:
+    with atomic(engine) as conn:
+        known = [
+            add_task(conn, NewTask("t", "1.0", bytes([at]), "generate_until", definition))
+            for at, definition in enumerate(
+                ('{"a": 1, "b": 2}', '{"b": 3, "a": 1, "c": null}', None, '{"b": 2}')
+            )
+        ]
+        add_task(conn, NewTask("s", "1.0", b"other", "generate_until", '{"a": 2}'))
+        rows = listings.list_tasks(conn)
+
+        assert listings.get_task(conn, str(known[1]))[0].differing == ("b", "c")
+    assert [(row.differs_from, row.differing) for row in rows] == [
+        (None, ()),
+        (None, ()),
+        (known[0], ("b", "c")),
+        (known[0], ()),
+        (known[0], ("a",)),
+    ]
+
+
 def test_samples_are_listed_in_order_up_to_a_limit(engine: Engine) -> None:
     run_id, evaluation_id = add_run(engine, "t", SAMPLES)
     other, _ = add_run(engine, "u", SAMPLES[:2], model="b")
@@ -141,6 +174,20 @@ def test_samples_are_listed_in_order_up_to_a_limit(engine: Engine) -> None:
     assert rows[0].id == f"{evaluation_id}:0"
     assert (rows[0].doc, rows[0].prompt, rows[0].target) == ({"a": 1}, "first?", "1")
     assert (rows[1].prompt, rows[1].response) == ('[{"role": "user"}]', '[["x", "y"], ["z"]]')
+
+
+def test_a_samples_doc_id_is_lm_evals_and_its_doc_key_ours(engine: Engine) -> None:
+    add_run(engine, "t", [Answered({"a": 0}), *SAMPLES])
+    _, evaluation_id = add_run(engine, "u", SAMPLES, model="b")
+    with atomic(engine) as conn:
+        sample = schema.sample
+        last = (sample.c.evaluation_id == evaluation_id) & (sample.c.position == 2)
+        conn.execute(sample.update().where(last).values(logged_doc_id=None))
+        rows = listings.list_samples(conn, task="u")
+        keys = dict(conn.execute(select(schema.doc.c.text, schema.doc.c.id)).all())
+
+    assert [row.doc_id for row in rows] == [0, 1, None]
+    assert [row.doc_key for row in rows] == [keys[f'{{"a": {a}}}'] for a in (1, 2, 1)]
 
 
 def test_samples_are_those_that_satisfy_a_condition_themselves(engine: Engine) -> None:

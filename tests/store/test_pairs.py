@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rescore_db.store.engine import reading
-from rescore_db.store.pairs import Paired, ScoreReader, Scores, pair, paired_scores
+from rescore_db.store.pairs import Paired, ScoreReader, Scores, pair
 from tests.small_store import ABSENT, Evaluation, Metric, add_evaluation, add_run, add_scoring
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def stored(
 
 def paired_of(engine: Engine, a: int, b: int, docs: set[int] | None = None) -> Paired:
     with reading(engine) as conn:
-        return paired_scores(conn, a, b, docs)
+        reader = ScoreReader(conn)
+        return pair(reader.read(a), reader.read(b), docs)
 
 
 def listed(paired: Paired) -> list[tuple[float, float]]:

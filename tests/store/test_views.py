@@ -7,7 +7,7 @@ import pytest
 from rescore_db.store import schema
 from rescore_db.store.bulk import write_rows
 from rescore_db.store.engine import atomic, open_engine, reading
-from rescore_db.store.readonly import run_sql
+from rescore_db.store.fence.readonly import run_sql
 from rescore_db.store.views import VIEWS, View
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "recipe": [(1, b"\xde\xad", "{}", "")],
     "scoring": [
-        (1, 1, "logged", "logged", b"", "{}", 1, DATE),
-        (2, 1, "rescored", "again", b"h", "{}", 2, DATE),
-        (3, 3, "logged", "logged", b"", "{}", 1, DATE),
+        (1, 1, "logged", "logged", b"", "{}", 1, None, DATE),
+        (2, 1, "rescored", "again", b"h", "{}", 2, None, DATE),
+        (3, 3, "logged", "logged", b"", "{}", 1, None, DATE),
     ],
     "scored_evaluation": [
         (1, 1, 1, None, None, "", None, "complete", 3, None, "[]"),
@@ -214,7 +214,7 @@ EXPECTED: dict[str, tuple[str, Table]] = {
     ),
     "samples": (
         (
-            "SELECT id, evaluation, run, model, date, task, position, doc_id, doc_index, nth,"
+            "SELECT id, evaluation, run, model, date, task, position, doc_id, doc_key, nth,"
             " prompt, target, response"
             " FROM samples WHERE task = 'gsm8k' AND run = 1 ORDER BY position"
         ),
@@ -225,8 +225,8 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 **RUN_1,
                 "task": "gsm8k",
                 "position": at,
-                "doc_id": doc,
-                "doc_index": index,
+                "doc_id": index,
+                "doc_key": doc,
                 "nth": nth,
                 "prompt": "first prompt",
                 "target": "42",
@@ -306,7 +306,8 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 "filter": "mine",
                 "metric": "exact_match",
                 "position": 1,
-                "doc_id": 2,
+                "doc_id": 18,
+                "doc_key": 2,
                 "value": 1.0,
                 "exact": None,
             }
@@ -385,11 +386,11 @@ EXPECTED: dict[str, tuple[str, Table]] = {
         ],
     ),
     "subsets": (
-        "SELECT id, name, version, task, doc_id FROM subsets ORDER BY id, task",
+        "SELECT id, name, version, task, doc_key FROM subsets ORDER BY id, task",
         [
-            {"id": 1, "name": "hard", "version": 1, "task": "arc", "doc_id": 1},
-            {"id": 1, "name": "hard", "version": 1, "task": "gsm8k", "doc_id": 1},
-            {"id": 2, "name": "none", "version": 1, "task": None, "doc_id": None},
+            {"id": 1, "name": "hard", "version": 1, "task": "arc", "doc_key": 1},
+            {"id": 1, "name": "hard", "version": 1, "task": "gsm8k", "doc_key": 1},
+            {"id": 2, "name": "none", "version": 1, "task": None, "doc_key": None},
         ],
     ),
     "history": (

@@ -17,8 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from rescore_db.errors import BadSqlError, StoreUnusableError, UsageError
 from rescore_db.json_exact import UNSTORABLE
 from rescore_db.records import SqlResult
-from rescore_db.store import postgresql_readonly, sqlite_readonly
-from rescore_db.store.engine import reading, safe_url
+from rescore_db.store.engine import backend, reading, reason, safe_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from rescore_db.store.refused import Answer, Refused
+    from rescore_db.store.fence.refused import Answer, Refused
 
 # Blanks and comments, then the word that every query which reads begins with.
 _READS: Final = re.compile(
@@ -37,7 +36,7 @@ _NEAR: Final = 0.6  # how alike a name must be to be suggested
 
 
 class Fence(Protocol):
-    """What the two databases do differently; `sqlite_readonly` and `postgresql_readonly`."""
+    """What the two databases do differently; `sqlite` and `postgresql` here."""
 
     def run(self, engine: Engine, query: str, *, max_rows: int, seconds: float) -> Answer:
         """Run a query where it can't write; raises one of `_ERRORS`, or BadSqlError."""
@@ -50,7 +49,6 @@ class Fence(Protocol):
 
 
 _ERRORS: Final = (sqlite3.Error, psycopg.Error)
-_FENCES: Final[dict[str, Fence]] = {"sqlite": sqlite_readonly, "postgresql": postgresql_readonly}
 
 
 def run_sql(engine: Engine, query: str, *, max_rows: int, seconds: float) -> SqlResult:
@@ -78,13 +76,13 @@ def run_sql(engine: Engine, query: str, *, max_rows: int, seconds: float) -> Sql
     if UNSTORABLE.search(text) or not _READS.match(text):
         msg = "the query can't be run: it must begin with SELECT, WITH, VALUES, TABLE or EXPLAIN"
         raise BadSqlError(msg)
-    fence = _FENCES[engine.dialect.name]
+    fence = backend(engine).fence()
     try:
         names, rows = fence.run(engine, text, max_rows=max_rows, seconds=seconds)
     except _ERRORS as error:
         refused = fence.refused(error, seconds)
         if refused is None:
-            msg = f"the store {safe_url(engine.url)} can't be used: {error}"
+            msg = f"the store {safe_url(engine.url)} can't be used: {reason(error, engine.url)}"
             raise StoreUnusableError(msg) from error
         msg = f"the query can't be run: {refused.message}{_hint(engine, refused)}"
         raise BadSqlError(msg) from error
@@ -99,7 +97,7 @@ def fenced(conn: Connection, seconds: float) -> Iterator[None]:
     Raises:
         BadSqlError: the condition fails or takes too long.
     """
-    fence = _FENCES[conn.dialect.name]
+    fence = backend(conn).fence()
     try:
         with fence.limited(conn, seconds):
             yield

@@ -2,7 +2,7 @@
 
     doc->>'level' > 3 AND task = 'gsm8k' AND response LIKE '%####%'
 
-Only what `condition_nodes` names exists; everything else is refused.  What is allowed becomes
+Only what `nodes` names exists; everything else is refused.  What is allowed becomes
 SQLAlchemy expressions whose values are parameters or escaped literals, so a condition can't turn
 into anything else.  The same text means the same on every database:
 
@@ -26,14 +26,14 @@ from sqlglot.errors import ParseError, TokenError
 
 from rescore_db.errors import BadSqlError
 from rescore_db.json_exact import UNSTORABLE
-from rescore_db.store.condition_nodes import Compiler, Scope
+from rescore_db.store.conditions.nodes import Compiler, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy import ColumnElement
 
-    from rescore_db.store.condition_values import Dialect
+    from rescore_db.store.conditions.values import Dialect
 
 _ARROWS: Final = frozenset({TokenType.ARROW, TokenType.DARROW})
 _NAMES: Final = frozenset({TokenType.VAR, TokenType.IDENTIFIER})
@@ -46,7 +46,7 @@ class Condition:
 
     Attributes:
         where: the expression, over the tables of `schema`.
-        fields: those of `condition_nodes.FIELDS` that it reads.
+        fields: those of `nodes.FIELDS` that it reads.
     """
 
     where: ColumnElement[bool]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlglot import exp
 
 from rescore_db.errors import BadSqlError
-from rescore_db.store.condition_values import (
+from rescore_db.store.conditions.values import (
     Kind,
     Value,
     common_kind,
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from rescore_db.store.condition_nodes import Compiler
-    from rescore_db.store.condition_values import AnyValue
+    from rescore_db.store.conditions.nodes import Compiler
+    from rescore_db.store.conditions.values import AnyValue
 
 NAMES: Final = (
     "abs", "coalesce", "instr", "length", "lower", "ltrim", "nullif", "replace", "round", "rtrim",

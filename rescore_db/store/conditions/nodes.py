@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from sqlglot import exp
 
 from rescore_db.errors import BadSqlError
-from rescore_db.store import condition_functions, schema
-from rescore_db.store.condition_values import (
+from rescore_db.store import schema
+from rescore_db.store.conditions import functions
+from rescore_db.store.conditions.values import (
     NOTHING,
     Kind,
     Part,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from rescore_db.store.condition_values import AnyValue, Dialect
+    from rescore_db.store.conditions.values import AnyValue, Dialect
 
     Build: TypeAlias = Callable[["Compiler", exp.Expr], AnyValue]
 
@@ -104,7 +105,7 @@ def _is_given(content: object) -> bool:
 
 
 def _unknown(node: exp.Expr) -> BadSqlError:
-    names = condition_functions.NAMES
+    names = functions.NAMES
     if isinstance(node, exp.Func):
         name = node.name if isinstance(node, exp.Anonymous) else node.sql_name()
         near = difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.7)
@@ -202,7 +203,7 @@ def _step(node: exp.Expr) -> str | int | None:
         is_one_step = len(node.expressions) == 2  # noqa: PLR2004 - the root and a step
         step = found if is_one_step and isinstance(found, str | int) else None
     else:
-        step = condition_functions.whole_constant(node)
+        step = functions.whole_constant(node)
     return None if isinstance(step, int) and abs(step) > MAX_INDEX else step
 
 
@@ -379,6 +380,6 @@ _TABLE: Final[dict[type[exp.Expr], tuple[Build, str]]] = {
     exp.ILike: (_like, "this expression negate"),
     exp.Escape: (_escaped_like, "this expression"),
     exp.Case: (_case, "this ifs default"),
-    **condition_functions.TABLE,
+    **functions.TABLE,
 }
 """What builds each kind of node, and the arguments of it that may be given."""

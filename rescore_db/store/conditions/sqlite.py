@@ -28,7 +28,7 @@ from rescore_db.store import schema
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
-    from rescore_db.store.condition_values import Part, Path, Value
+    from rescore_db.store.conditions.values import Part, Path, Value
 
 LARGEST: Final = "1.797e308"
 MOST_DIGITS: Final = 1000  # of a text that is read as a number; no double needs as many

@@ -13,17 +13,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
+from psycopg.adapt import Loader
+from psycopg.types.string import TextLoader
 
 from rescore_db.errors import BadSqlError
 from rescore_db.store.engine import reading
-from rescore_db.store.refused import Refused
+from rescore_db.store.fence.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from psycopg.abc import AdaptContext, Buffer
     from sqlalchemy import Connection, Engine
 
-    from rescore_db.store.refused import Answer
+    from rescore_db.store.fence.refused import Answer
 
 _CURSOR: Final = "rescore_query"
 _EXPLAIN: Final = re.compile(
@@ -71,6 +74,7 @@ def run(engine: Engine, query: str, *, max_rows: int, seconds: float) -> Answer:
 def _run(driver: psycopg.Connection[Any], query: str, max_rows: int) -> Answer:
     explained = _EXPLAIN.match(query)
     with driver.cursor(name=_CURSOR) as declared:
+        _load_all_moments(declared)
         # A read-only transaction lets EXPLAIN ANALYZE CREATE TABLE AS make a table: what is
         # explained must be a query that can be declared, too.
         declared.execute(query[explained.end() :] if explained else query)
@@ -79,6 +83,31 @@ def _run(driver: psycopg.Connection[Any], query: str, max_rows: int) -> Answer:
     with driver.cursor() as plain:
         plain.execute(query, prepare=True)
         return _fetch(plain, max_rows)
+
+
+class _Moment(Loader):
+    """Loads a date or time, as its text where Python has none such: infinity, BC, 24:00."""
+
+    def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
+        super().__init__(oid, context)
+        standard = psycopg.adapters.get_loader(oid, self.format)
+        if standard is None:
+            msg = f"psycopg knows no type {oid}"
+            raise TypeError(msg)
+        self._standard = standard(oid, context)
+
+    def load(self, data: Buffer) -> Any:  # noqa: ANN401 - a date, a time, or a text
+        try:
+            return self._standard.load(data)
+        except (psycopg.DataError, NotImplementedError):
+            return bytes(data).decode()
+
+
+def _load_all_moments(cursor: psycopg.ServerCursor[Any]) -> None:
+    """Let no date, time or interval that the database has fail a query."""
+    for name in ("date", "time", "timetz", "timestamp", "timestamptz"):
+        cursor.adapters.register_loader(name, _Moment)
+    cursor.adapters.register_loader("interval", TextLoader)  # a month is no number of days
 
 
 def _fetch(cursor: psycopg.Cursor[Any] | psycopg.ServerCursor[Any], max_rows: int) -> Answer:

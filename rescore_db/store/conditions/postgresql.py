@@ -25,7 +25,7 @@ from rescore_db.store import schema
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
 
-    from rescore_db.store.condition_values import Part, Value
+    from rescore_db.store.conditions.values import Part, Value
 
 LARGEST: Final = "1.797e308"
 PLACES: Final = 323  # decimals of the smallest double; a cast of less than that is an error

@@ -9,14 +9,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.store import sqlite
-from rescore_db.store.refused import Refused
+from rescore_db.store.fence.refused import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
 
-    from rescore_db.store.refused import Answer
+    from rescore_db.store.fence.refused import Answer
 
 STEPS: Final = 5000  # of SQLite's virtual machine between two looks at the clock
 MAX_VALUE_BYTES: Final = 300_000_000  # the longest line that is read has 256 MB

@@ -9,7 +9,7 @@ from sqlalchemy import func, inspect, select
 from rescore_db.errors import BadSqlError, StoreUnusableError, UsageError
 from rescore_db.store import schema, sqlite
 from rescore_db.store.engine import open_engine, reading
-from rescore_db.store.readonly import run_sql
+from rescore_db.store.fence.readonly import run_sql
 from tests.store.rows import Answered, add_run
 
 if TYPE_CHECKING:
@@ -96,6 +96,30 @@ def test_values_of_postgresql_are_plain(on_postgresql: Engine) -> None:
         "ff00", "2026-03-02", "2026-03-02T10:04:27", [1.5, 2], {"b": [1, None]}, None, True,
         "[1, 3)", "a1b2c3d4-0000-4000-8000-000000000000",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("'infinity'::date", "infinity"),
+        ("'-infinity'::timestamp", "-infinity"),
+        ("'infinity'::timestamptz", "infinity"),
+        ("date '12026-03-02'", "12026-03-02"),
+        ("date '0044-03-15 BC'", "0044-03-15 BC"),
+        ("array[date '2026-03-02', 'infinity']", ["2026-03-02", "infinity"]),
+        ("time '24:00'", "24:00:00"),
+        ("time '10:04'", "10:04:00"),
+        ("interval '1 month 2 hours'", "1 mon 02:00:00"),
+        ("interval '20000000 years'", "20000000 years"),
+        ("timestamptz '2026-03-02 10:04:27+00'", "2026-03-02T10:04:27+00:00"),
+    ],
+)
+def test_moments_that_python_does_not_know_are_texts(
+    on_postgresql: Engine, value: str, shown: object
+) -> None:
+    found = ask(on_postgresql, f"select {value} as it, (select count(*) from runs)")  # noqa: S608
+
+    assert found.rows == ((shown, 0),)
 
 
 def test_values_of_sqlite_are_plain(on_sqlite: Engine) -> None:
@@ -247,6 +271,16 @@ def test_functions_that_others_made_and_that_may_do_anything_are_refused(
         ask(on_postgresql, "select MINE()")
 
     assert ask(on_postgresql, "select safe()").rows == ((1,),)
+
+
+def test_a_forbidden_word_is_refused_in_a_text_too_and_allowed_in_two_pieces(
+    on_postgresql: Engine,
+) -> None:
+    for query in ("select 'setval'", "select 1 /* setval */", "select 1 as setval"):
+        with pytest.raises(BadSqlError, match="'setval' is not allowed, anywhere in it"):
+            ask(on_postgresql, query)
+
+    assert ask(on_postgresql, "select 'set' || 'val'").rows == (("setval",),)
 
 
 def test_harmless_functions_are_allowed(on_postgresql: Engine) -> None:

@@ -1,0 +1,69 @@
+"""Evaluations as work to be done: which there are, and with what config they were logged."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from rescore_db.errors import NotFoundError
+from rescore_db.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvaluation:
+    """One evaluation that has samples."""
+
+    id: int
+    run_id: int
+    model: str
+    task: str
+    n_samples: int
+
+
+def stored_evaluations(
+    conn: Connection, run_ids: Sequence[int], patterns: Sequence[str]
+) -> list[StoredEvaluation]:
+    """Return the evaluations of some runs that have samples, by run and file order.
+
+    Args:
+        conn: a connection.
+        run_ids: which runs.
+        patterns: task names or `fnmatch` patterns; none means all.
+
+    Raises:
+        NotFoundError: a pattern matches no evaluation of these runs.
+    """
+    evaluation, task, run = schema.evaluation, schema.task, schema.run
+    query = (
+        select(
+            evaluation.c.id,
+            run.c.id,
+            run.c.model,
+            task.c.name,
+            evaluation.c.n_samples,
+        )
+        .join(task, task.c.id == evaluation.c.task_id)
+        .join(run, run.c.id == evaluation.c.run_id)
+        .where(run.c.id.in_(run_ids), evaluation.c.n_samples > 0)
+        .order_by(run.c.id, evaluation.c.id)
+    )
+    found = [StoredEvaluation(*row) for row in conn.execute(query)]
+    kind = "task"
+    for pattern in patterns:
+        if not any(fnmatch.fnmatchcase(one.task, pattern) for one in found):
+            raise NotFoundError.among(kind, pattern, {one.task for one in found})
+    if not patterns:
+        return found
+    return [one for one in found if any(fnmatch.fnmatchcase(one.task, p) for p in patterns)]
+
+
+def stored_config(conn: Connection, evaluation_id: int) -> str | None:
+    """Return the config that lm-eval logged for an evaluation, exact, None where it is unknown."""
+    table = schema.evaluation
+    return conn.scalar(select(table.c.config_json).where(table.c.id == evaluation_id))
