@@ -45,11 +45,15 @@ class LoggedFilter:
 
 @dataclass(frozen=True, slots=True)
 class Recomputed:
-    """Everything scoring one evaluation gave: by filter and position, and the aggregates."""
+    """Everything scoring one evaluation gave: by filter and position, and the aggregates.
+
+    `is_cut` when the log's aggregates are of another number of samples than it holds.
+    """
 
     filters: dict[str, dict[int, SampleScores]]
     aggregates: dict[tuple[str, str], tuple[Any, Any]]
     errors: list[str]
+    is_cut: bool = False
 
 
 def read_logged(conn: Connection, evaluation_id: int) -> dict[str, LoggedFilter]:
@@ -101,6 +105,7 @@ def compare_with_log(
 ) -> list[dict[str, Any]]:
     """Compare filter by filter; one JSON-able account each, for `verdict.judge`.
 
+    Aggregates are left out where `recomputed.is_cut`: they are of samples that the log lacks.
     A filter that only the log or only the definition has is told of, without differences.
     """
     names = [*logged, *(name for name in recomputed.filters if name not in logged)]
@@ -156,7 +161,7 @@ def _compare_sample(
 def _compare_aggregates(
     name: str, logged: LoggedFilter, recomputed: Recomputed, found: Comparison
 ) -> None:
-    if recomputed.errors or not set(logged.metrics) - NOT_SCORES:
+    if recomputed.errors or recomputed.is_cut or not set(logged.metrics) - NOT_SCORES:
         return
     for metric, was in logged.metrics.items():
         value, stderr = recomputed.aggregates.get((name, metric), (None, None))

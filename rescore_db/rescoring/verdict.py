@@ -47,9 +47,19 @@ def judge(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Verdict:
         return Verdict("drift", f"the log has no filter {found['filter']!r}: {changed}")
     if not found["total"]:
         if found["has_scores"]:
-            return Verdict("identical")
+            return Verdict("identical", _cut(reply))
         return Verdict("unlogged", "the log has no scores (--predict_only)")
     return _judge_differences(found, reply)
+
+
+def _cut(reply: Mapping[str, Any]) -> str | None:
+    """Say that the aggregates could not be compared, if so."""
+    if reply["announced"] is None:
+        return None
+    return (
+        f"sample by sample; the logged aggregates are of {reply['announced']} samples, the log "
+        f"holds {reply['n']}"
+    )
 
 
 def _judge_differences(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Verdict:
@@ -127,7 +137,9 @@ def _compare_metric(comparison: Comparison, row: ScoreRow, metrics: Mapping[str,
 def _group_verdict(comparison: Comparison, worst: str) -> Verdict:
     if not comparison.total:
         return Verdict("identical")
-    if worst not in {"identical", "unlogged"}:
+    if worst == "unlogged":
+        return Verdict(worst, "a task's samples are not those that were aggregated")
+    if worst != "identical":
         return Verdict(worst, f"a task of the group is {worst}")
     return Verdict("different", "its tasks are identical, the group's aggregate is not")
 

@@ -151,14 +151,12 @@ class Verifier:
         if usable:
             paths = self._template.include_paths
             (found,) = pool.run([partial(groups.aggregate_groups, usable, paths, tasks)])
-        statuses = {
-            group: {
-                row.status
-                for row in rows
-                if row.run == run_id and row.task in groups.leaves(group, members)
-            }
-            for group in whole
-        }
+        cut = {one.evaluation.task for one in checked if one.reply and one.reply["announced"]}
+        statuses = {}
+        for group in whole:
+            below = groups.leaves(group, members)
+            mine = {row.status for row in rows if row.run == run_id and row.task in below}
+            statuses[group] = mine | {"unlogged"} if below & cut else mine
         return judge_group(logged, found, statuses)
 
     def _run(

@@ -8,7 +8,7 @@ subset: that doc decides how lm-eval reads the task's targets.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -170,14 +170,17 @@ def verify(
     """Recompute one evaluation and compare it with what lm-eval logged; write nothing."""
     from rescore_db.rescoring.recomputed import compare_with_log, read_logged, recompute
     from rescore_db.store.engine import reading
-    from rescore_db.store.evaluations import stored_config
+    from rescore_db.store.evaluations import announced_samples, stored_config
 
     with reading(_engine(url, write=False)) as conn:
         task = _stored_task(conn, request, evaluation_id)
         config = stored_config(conn, evaluation_id)
+        announced = announced_samples(conn, evaluation_id)
         logged = read_logged(conn, evaluation_id)
         stored = _read_samples(conn, evaluation_id, "", 0, 2**62)
     found = recompute(task, stored, bootstrap_iters)
+    is_cut = announced is not None and announced != len(stored)
+    found = replace(found, is_cut=is_cut)
     return {
         "filters": compare_with_log(logged, stored, found, keep),
         "metrics": [
@@ -185,6 +188,7 @@ def verify(
             for (filter_, metric), (value, stderr) in found.aggregates.items()
         ],
         "n": len(stored),
+        "announced": announced if is_cut else None,
         "errors": found.errors,
         "nondeterministic": task.nondeterministic,
         "targets": target_warnings(task, stored),

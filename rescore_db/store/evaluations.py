@@ -67,3 +67,9 @@ def stored_config(conn: Connection, evaluation_id: int) -> str | None:
     """Return the config that lm-eval logged for an evaluation, exact, None where it is unknown."""
     table = schema.evaluation
     return conn.scalar(select(table.c.config_json).where(table.c.id == evaluation_id))
+
+
+def announced_samples(conn: Connection, evaluation_id: int) -> int | None:
+    """Return how many samples the results file says were aggregated, None where it does not."""
+    table = schema.evaluation
+    return conn.scalar(select(table.c.n_effective).where(table.c.id == evaluation_id))

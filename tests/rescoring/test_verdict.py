@@ -19,7 +19,14 @@ FOUND = {
     "beyond_rounding": 0,
     "shown": [],
 }
-REPLY: dict[str, Any] = {"errors": [], "nondeterministic": None, "targets": [], "differences": []}
+REPLY: dict[str, Any] = {
+    "errors": [],
+    "nondeterministic": None,
+    "targets": [],
+    "differences": [],
+    "announced": None,
+    "n": 3,
+}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +34,7 @@ REPLY: dict[str, Any] = {"errors": [], "nondeterministic": None, "targets": [], 
     [
         ({}, {}, "identical", None),
         ({"has_scores": False}, {}, "unlogged", "predict_only"),
+        ({}, {"announced": 100}, "identical", "of 100 samples, the log holds 3"),
         ({"total": 2, "beyond_rounding": 1}, {}, "different", "no cause found"),
         ({"total": 2, "beyond_rounding": 2, "has_scores": False}, {}, "different", "no cause"),
         ({"total": 2}, {}, "ulp", "rounds otherwise"),
@@ -70,6 +78,7 @@ def group_row(metric: str, value: float, stderr: Any = None) -> ScoreRow:
         ({"acc,none": 0.6, "acc_stderr,none": 0.1}, {"identical"}, "different", 1),
         ({"acc,none": 0.6, "acc_stderr,none": 0.2}, {"identical", "ulp"}, "ulp", 2),
         ({"acc,none": 0.6}, {"drift", "nondeterministic"}, "drift", 2),
+        ({"acc,none": 0.6, "acc_stderr,none": 0.1}, {"identical", "unlogged"}, "unlogged", 1),
     ],
 )
 def test_a_group_is_judged_by_its_tasks(

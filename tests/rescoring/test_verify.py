@@ -142,6 +142,23 @@ def test_verify_works_on_a_store_that_it_cannot_write(truth: Truth, sqlite_url: 
     assert statuses(rows) == {("small_things", "identical")}
 
 
+def test_a_cut_log_is_compared_sample_by_sample(
+    engine: Engine, truth: Truth, tmp_path: Path
+) -> None:
+    folder = tmp_path / "larch__wren-1b"
+    shutil.copytree(truth.folder(truth.models[0]), folder)
+    for task in ("small_things", "small_trades_garden"):
+        path = folder / truth.samples_file(task).name
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:3]))
+    ingest_paths(engine, [str(folder)])
+    tasks = ("small_things", "small_trades_*")
+    rows = {row.task: row for row in verify_runs(engine, [FIRST_RUN], request(truth, *tasks))}
+    for task in ("small_things", "small_trades_garden"):
+        assert rows[task].status == "identical"
+        assert "the log holds 3" in (rows[task].reason or "")
+    assert rows["small_trades"].status == "unlogged"
+
+
 def test_predictions_without_scores_are_unlogged(
     engine: Engine, truth: Truth, tmp_path: Path
 ) -> None:
