@@ -242,7 +242,7 @@ class Runner:
                 self._trouble = str(error)
         if self._trouble is not None:
             with atomic(self._target.engine) as conn:
-                scorings.set_status(conn, self.job.standing.id, "failed", self._trouble, ())
+                scorings.fail(conn, self.job.standing.id, self._trouble)
 
 
 def _aggregate_groups(

@@ -6,9 +6,10 @@ else (nothing there, somebody else's database, an older or a newer store) is one
 
 from __future__ import annotations
 
+import importlib
 import re
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from sqlalchemy import Connection, Engine, make_url
 from sqlalchemy.exc import (
@@ -22,7 +23,6 @@ from sqlalchemy.exc import (
 
 from rescore_db.errors import AlreadyExistsError, StoreUnusableError
 from rescore_db.masking import masked, masked_url
-from rescore_db.store import postgresql, sqlite
 from rescore_db.store.found import HEAD, REVISIONS, Found
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ class Backend(Protocol):
         """Return what keeps users' SQL from writing, and from running for ever."""
 
 
-_BACKENDS: Final[dict[str, Backend]] = {"sqlite": sqlite, "postgresql": postgresql}
+_BACKENDS: Final = ("sqlite", "postgresql")
+"""Names of SQLAlchemy's dialects and of the modules here that know them."""
 
 
 _MISPLACED: Final = re.compile(":.*@")
@@ -104,7 +105,8 @@ _MISPLACED: Final = re.compile(":.*@")
 def backend(on: Engine | Connection | URL) -> Backend:
     """Return the implementation for a database."""
     name = on.dialect.name if isinstance(on, Engine | Connection) else on.get_backend_name()
-    return _BACKENDS[name]
+    # Imported when it is met: psycopg takes longer to import than SQLite's whole query.
+    return cast("Backend", importlib.import_module(f"rescore_db.store.{name}"))
 
 
 def parse_url(url: str) -> URL:

@@ -11,7 +11,6 @@ from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.records import EvaluationRow, RunDetail, RunRow, SampleDetail, SampleRow, TaskRow
 from rescore_db.store import schema
-from rescore_db.store.predicates import matching_samples, run_condition
 from rescore_db.store.sample_scores import scores_of
 from rescore_db.store.samples import read_samples
 from rescore_db.store.scoring_listings import get_scoring, list_scorings
@@ -189,6 +188,8 @@ def list_samples(
         BadSqlError: the condition can't be read, fails, or takes too long.
         NotFoundError: no task has this name.
     """
+    from rescore_db.store.predicates import matching_samples, run_condition  # sqlglot is slow
+
     sample, evaluation = schema.sample, schema.evaluation
     query: Select[*tuple[Any, ...]] = select(sample.c.evaluation_id, sample.c.position)
     if where is not None:

@@ -228,6 +228,13 @@ def set_status(
         conn.execute(delete(shard).where(shard.c.scored_evaluation_id == scored_evaluation_id))
 
 
+def fail(conn: Connection, scored_evaluation_id: int, reason: str) -> None:
+    """Note why a scored evaluation could not be finished, unless someone else finished it."""
+    lock_scored(conn, scored_evaluation_id)
+    if find_standing(conn, scored_evaluation_id).status not in FINAL:
+        set_status(conn, scored_evaluation_id, "failed", reason, ())
+
+
 def grouped(conn: Connection, scoring_id: int) -> set[str]:
     """Return the groups that were aggregated under a scoring, with or without metrics."""
     table = schema.scoring

@@ -155,6 +155,20 @@ def test_two_recipes_of_one_text_are_one(filled: Engine) -> None:
     assert len(set(found)) == 1
 
 
+@pytest.mark.usefixtures("warm_children")
+def test_what_someone_else_finished_does_not_fail(filled: Engine, truth: Truth) -> None:
+    (row, *_) = score_runs(filled, [FIRST_RUN], request(truth, tasks=("small_pairs",)))
+    assert row.status == "complete"
+    with atomic(filled) as conn:
+        key = conn.execute(
+            select(schema.scored_evaluation.c.id)
+            .join(schema.scoring)
+            .where(schema.scoring.c.kind == "rescored")
+        ).scalar_one()
+        scorings.fail(conn, key, "a child of mine hung")
+        assert scorings.find_standing(conn, key).status == "complete"
+
+
 def rescore(url: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603 - this very program
         [sys.executable, "-m", "rescore_db", *arguments],
