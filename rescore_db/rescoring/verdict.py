@@ -74,7 +74,9 @@ def _judge_differences(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Ve
         return Verdict("drift", f"the definition changed: {_listed(causes)}")
     if not found["beyond_rounding"]:
         return Verdict(
-            "ulp", "last digits: the numpy or the CPU that wrote the log rounds otherwise"
+            "ulp",
+            "last digits: the Python (3.12 and newer add floats otherwise), numpy or CPU that "
+            "wrote the log rounds otherwise than this one",
         )
     return Verdict("different", "no cause found: the log does not follow from its responses")
 
