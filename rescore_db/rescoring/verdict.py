@@ -45,11 +45,16 @@ def judge(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Verdict:
     if not found["is_logged"]:
         changed = _listed(reply["differences"]) or "the log may be incomplete"
         return Verdict("drift", f"the log has no filter {found['filter']!r}: {changed}")
-    if not found["total"]:
-        if found["has_scores"]:
-            return Verdict("identical", _cut(reply))
+    return _judge_differences(found, reply) if found["total"] else _without_difference(found, reply)
+
+
+def _without_difference(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Verdict:
+    """Tell what is identical from what there was nothing to compare with."""
+    if not found["n"]:
+        return Verdict("unlogged", "the log has no line of this filter")
+    if not found["has_scores"]:
         return Verdict("unlogged", "the log has no scores (--predict_only)")
-    return _judge_differences(found, reply)
+    return Verdict("identical", _cut(reply))
 
 
 def _cut(reply: Mapping[str, Any]) -> str | None:

@@ -34,6 +34,7 @@ REPLY: dict[str, Any] = {
     [
         ({}, {}, "identical", None),
         ({"has_scores": False}, {}, "unlogged", "predict_only"),
+        ({"n": 0}, {"announced": 100}, "unlogged", "no line of this filter"),
         ({}, {"announced": 100}, "identical", "of 100 samples, the log holds 3"),
         ({"total": 2, "beyond_rounding": 1}, {}, "different", "no cause found"),
         ({"total": 2, "beyond_rounding": 2, "has_scores": False}, {}, "different", "no cause"),
