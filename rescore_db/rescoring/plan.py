@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
-from rescore_db.rescoring import groups, overrides, selection
-from rescore_db.store import recipes, runs, scorings
+from rescore_db.rescoring import groups, overrides
+from rescore_db.store import recipes, runs, scorings, selection
 from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.scores import NewScoredEvaluation, add_scored_evaluation, add_scoring

@@ -13,9 +13,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.harness.interface import Sample, TaskRequest
-from rescore_db.rescoring import selection
 from rescore_db.rescoring.shard import ScoredShard
 from rescore_db.rescoring.verdict import cannot_score
+from rescore_db.store import selection
 from rescore_db.typed_values import plain
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
 
 def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
     """Name the samples whose target is no longer what lm-eval logged: the definition drifted."""
+    # Parsed anew: a task's own code may have changed the documents that it scored.
     texts = task.target_texts(as_harness_samples(stored))
     off = [
         (one.position, one.target, now)

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from rescore_db.records import SampleScore
 from rescore_db.store import schema
 from rescore_db.store.scores import filtered_value, first_responses
+from rescore_db.store.selection import is_selected
 from rescore_db.typed_values import join, plain
 
 if TYPE_CHECKING:
@@ -82,11 +83,3 @@ def _scores(
         .order_by(aggregate.c.index)
     )
     return conn.execute(query).all()
-
-
-def is_selected(selection: str, position: int) -> bool:
-    """Answer whether a position is among "0-9,12"; "" means all."""
-    if not selection:
-        return True
-    ranges = (part.partition("-") for part in selection.split(","))
-    return any(int(first) <= position <= int(last or first) for first, _, last in ranges)

@@ -10,7 +10,7 @@ from rescore_db.store import listings, schema, scores
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.recipes import add_environment, add_recipe
 from rescore_db.store.runs import NewTask, add_task
-from rescore_db.store.sample_scores import is_selected
+from rescore_db.store.selection import is_selected
 from tests.store.rows import DAY, Answered, add_evaluation, add_run
 
 if TYPE_CHECKING:

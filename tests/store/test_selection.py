@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rescore_db.rescoring import selection
+from rescore_db.store import selection
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,19 @@ def to_positions(text: str, total: int) -> Sequence[int]:
     """Give back the positions that `to_text` wrote."""
     if not text:
         return range(total)
-    ends = (part.partition("-") for part in text.split(","))
-    return list(chain.from_iterable(range(int(a), int(b or a) + 1) for a, _, b in ends))
+    return list(chain.from_iterable(range(first, last + 1) for first, last in _ranges(text)))
+
+
+def is_selected(selection: str, position: int) -> bool:
+    """Answer whether a position is among "0-9,12"; "" means all."""
+    return not selection or any(first <= position <= last for first, last in _ranges(selection))
+
+
+def _ranges(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the first and last position of each range."""
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        yield int(first), int(last or first)
 
 
 def missing(count: int, done: Iterable[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
