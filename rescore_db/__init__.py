@@ -11,9 +11,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rescore_db.api import Store, db_check, db_current, db_init, db_upgrade
+    from rescore_db.api import Store
     from rescore_db.api import open_store as open  # noqa: A004 - reads well: rescore_db.open
     from rescore_db.compare import CompareOptions
+    from rescore_db.database import (
+        db_check,
+        db_current,
+        db_info,
+        db_init,
+        db_upgrade,
+        db_vacuum,
+    )
     from rescore_db.errors import RescoreError
     from rescore_db.rescoring.files import LineScore, rescore_file
     from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
@@ -30,8 +38,10 @@ __all__ = [
     "__version__",
     "db_check",
     "db_current",
+    "db_info",
     "db_init",
     "db_upgrade",
+    "db_vacuum",
     "open",
     "rescore_file",
 ]
@@ -43,10 +53,12 @@ _HOMES = {
     "ScoreRequest": ("rescore_db.rescoring.request", "ScoreRequest"),
     "Store": ("rescore_db.api", "Store"),
     "VerifyRequest": ("rescore_db.rescoring.request", "VerifyRequest"),
-    "db_check": ("rescore_db.api", "db_check"),
-    "db_current": ("rescore_db.api", "db_current"),
-    "db_init": ("rescore_db.api", "db_init"),
-    "db_upgrade": ("rescore_db.api", "db_upgrade"),
+    "db_check": ("rescore_db.database", "db_check"),
+    "db_current": ("rescore_db.database", "db_current"),
+    "db_info": ("rescore_db.database", "db_info"),
+    "db_init": ("rescore_db.database", "db_init"),
+    "db_upgrade": ("rescore_db.database", "db_upgrade"),
+    "db_vacuum": ("rescore_db.database", "db_vacuum"),
     "open": ("rescore_db.api", "open_store"),
     "rescore_file": ("rescore_db.rescoring.files", "rescore_file"),
 }

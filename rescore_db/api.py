@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from rescore_db.errors import UsageError
+from rescore_db.intake import Intake
 from rescore_db.records import Rows
 from rescore_db.settings import Settings
 
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rescore_db.compare import CompareOptions
+    from rescore_db.export.request import ExportRequest
     from rescore_db.records import (
-        Check,
         CompareRow,
-        Current,
+        Deletion,
         HistoryRow,
-        IngestReport,
-        Migration,
         Progress,
         RunDetail,
         RunRow,
@@ -41,14 +40,15 @@ if TYPE_CHECKING:
         TaskRow,
         VerifyRow,
     )
+    from rescore_db.records.exported import ExportReport
     from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
 
     PathLike = str | os.PathLike[str]
 
-Request = TypeVar("Request", "ScoreRequest", "VerifyRequest", "CompareOptions")
+Request = TypeVar("Request", "ScoreRequest", "VerifyRequest", "CompareOptions", "ExportRequest")
 
 
-class Store:
+class Store(Intake):
     """An open store.
 
     Attributes:
@@ -86,30 +86,31 @@ class Store:
 
     # ------------------------------------------------------------------------------- what is in
 
-    def ingest(
-        self, paths: PathLike | Sequence[PathLike], *, progress: Progress | None = None
-    ) -> IngestReport:
-        """Take lm-eval's output into the store.
-
-        Args:
-            paths: a folder, glob or file, or several.
-            progress: called as bytes are read.
+    def export(
+        self,
+        out: PathLike,
+        *,
+        request: ExportRequest | None = None,
+        progress: Progress | None = None,
+    ) -> ExportReport:
+        """Write runs as files below a folder; None means all runs as lm-eval's own files.
 
         Raises:
-            NotFoundError: a path does not exist, or nowhere is a file of lm-eval.
+            NotFoundError: there is no such run, task or format.
+            OutputError: a file cannot be written.
         """
-        from rescore_db.ingest import ingest_paths
+        from rescore_db.export import ExportRequest, export_runs
 
-        given = [paths] if isinstance(paths, str | os.PathLike) else paths
-        return ingest_paths(self._engine, [os.fspath(path) for path in given], progress=progress)
+        asked = _checked(request or ExportRequest())
+        return export_runs(self._engine, out, asked, progress=progress)
 
-    def runs(self) -> Rows[RunRow]:
-        """List the runs."""
+    def runs(self, *, tags: Sequence[str] = ()) -> Rows[RunRow]:
+        """List the runs, all of them or those with every one of some tags."""
         from rescore_db.store import listings
         from rescore_db.store.engine import reading
 
         with reading(self._engine) as conn:
-            return Rows(listings.list_runs(conn))
+            return Rows(listings.list_runs(conn, tags=_several(tags)))
 
     def run(self, run: str) -> RunDetail:
         """Return one run with its evaluations; `run` is an id, a name or `model@date`."""
@@ -119,6 +120,34 @@ class Store:
 
         with reading(self._engine) as conn:
             return listings.get_run(conn, find_run(conn, run))
+
+    def set_run(
+        self,
+        run: str,
+        *,
+        name: str | None = None,
+        step: int | str | None = None,
+        tags: Sequence[str] = (),
+        untags: Sequence[str] = (),
+    ) -> RunRow:
+        """Give a run a name, a step of training or tags; a name or step of "" is taken away."""
+        from rescore_db.managing import set_run
+        from rescore_db.store.labels import RunChanges
+
+        changes = RunChanges(name, step, _several(tags), _several(untags))
+        return set_run(self._engine, run, changes)
+
+    def delete_runs(self, *runs: str, dry_run: bool = False) -> Deletion:
+        """Delete runs with all that only they refer to; `dry_run` only tells what would go."""
+        from rescore_db.managing import delete_runs
+
+        return delete_runs(self._engine, runs, dry_run=dry_run)
+
+    def delete_scorings(self, *scorings: str, dry_run: bool = False) -> Deletion:
+        """Delete scorings, never what lm-eval logged; `dry_run` only tells what would go."""
+        from rescore_db.managing import delete_scorings
+
+        return delete_scorings(self._engine, scorings, dry_run=dry_run)
 
     def tasks(self) -> Rows[TaskRow]:
         """List the task definitions."""
@@ -294,6 +323,11 @@ class Store:
         return run_sql(self._engine, query, max_rows=max_rows, seconds=limit)
 
 
+def _several(words: Sequence[str]) -> tuple[str, ...]:
+    """Return words as a tuple; one alone is not read letter by letter."""
+    return (words,) if isinstance(words, str) else tuple(words)
+
+
 def _checked(request: Request) -> Request:
     """Return a request; a text where several are expected would be read letter by letter.
 
@@ -322,31 +356,3 @@ def open_store(url: str | None = None, *, write: bool = True) -> Store:
 
     where = url or Settings.from_environment().url
     return Store(open_engine(where, write=write), safe_url(where))
-
-
-def db_init(url: str | None = None) -> Migration:
-    """Make a store at a URL; one that is at head already is left as it is."""
-    from rescore_db.store import lifecycle
-
-    return lifecycle.init(url or Settings.from_environment().url)
-
-
-def db_upgrade(url: str | None = None) -> Migration:
-    """Bring a store's schema to the newest revision."""
-    from rescore_db.store import lifecycle
-
-    return lifecycle.upgrade(url or Settings.from_environment().url)
-
-
-def db_current(url: str | None = None) -> Current:
-    """Say which revision a store is at."""
-    from rescore_db.store import lifecycle
-
-    return lifecycle.current(url or Settings.from_environment().url)
-
-
-def db_check(url: str | None = None) -> Check:
-    """Compare a store with what it should be: schema, integrity, content hashes."""
-    from rescore_db.store import lifecycle
-
-    return lifecycle.check(url or Settings.from_environment().url)

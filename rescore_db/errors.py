@@ -7,6 +7,7 @@
     │   └── BadSqlError             2   a condition or query that cannot be run
     ├── LogFormatError              1   a file that is not what lm-eval writes
     ├── TaskError                   1   a task that cannot be resolved or scored
+    ├── OutputError                 1   a file or folder that cannot be written
     └── StoreUnusableError          3   the store cannot be reached, opened or trusted
 
 Messages are for the user: what is wrong, where, and what to do.  They never hold a password.
@@ -84,6 +85,12 @@ class LogFormatError(RescoreError):
 
 class TaskError(RescoreError):
     """A task that cannot be resolved, built or scored; says what is missing."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class OutputError(RescoreError):
+    """A file or folder that cannot be written."""
 
     exit_code: ClassVar[int] = 1
 

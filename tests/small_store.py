@@ -66,7 +66,7 @@ class Evaluation:
 
 def add_run(engine: Engine, model: str, date: str = DAY, **columns: object) -> int:
     """Store a run without evaluations; return its id."""
-    row = {"version": 1, "notes_json": "[]", "ingested_at": scores.now(), **columns}
+    row = {"origin": "", "version": 1, "notes_json": "[]", "ingested_at": scores.now(), **columns}
     table = schema.run
     with atomic(engine) as conn:
         query = table.insert().values(model=model, date=date, **row)
@@ -200,22 +200,30 @@ def _evaluation(conn: Connection, run_id: int, evaluation: Evaluation) -> int:
 
 def _samples(conn: Connection, evaluation_id: int, evaluation: Evaluation) -> None:
     seen: dict[int, int] = {}
-    answer = _text(conn, schema.response, "an answer")
     target = _text(conn, schema.target, "a target")
     for position, doc in enumerate(evaluation.docs):
         text = json.dumps(doc)
         body = doc if conn.dialect.name == "postgresql" else None  # as ingest writes it
         doc_id = _once(conn, schema.doc, doc_hash(doc), text=text, body=body)
         prompt = evaluation.prompt.format(doc=text)
-        request_id = _once(conn, schema.request, text_hash(prompt))
+        context_id = _text(conn, schema.context, prompt)
+        request_id = _once(
+            conn,
+            schema.request,
+            text_hash(text + prompt),
+            doc_id=doc_id,
+            target_id=target,
+            context_id=context_id,
+            rest_json="[[]]",
+        )
         row = schema.sample.insert().values(
             evaluation_id=evaluation_id,
             position=position,
             doc_id=doc_id,
             nth=seen.get(doc_id, 0),
             request_id=request_id,
-            response_id=answer,
-            target_id=target,
+            response_is_json=False,
+            response="an answer",
         )
         conn.execute(row)
         seen[doc_id] = seen.get(doc_id, 0) + 1

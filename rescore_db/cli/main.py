@@ -19,7 +19,19 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 from typer.core import TyperGroup
 
-from rescore_db.cli import comparing, database, demo, ingest, listings, query, scoring, subset
+from rescore_db.cli import (
+    comparing,
+    database,
+    demo,
+    export,
+    ingest,
+    listings,
+    query,
+    runs,
+    scoring,
+    scorings,
+    subset,
+)
 from rescore_db.cli.options import examples
 from rescore_db.errors import RescoreError
 from rescore_db.masking import masked
@@ -32,7 +44,7 @@ OUR_BUG: Final = 70
 
 _ORDER: Final = (
     *("ingest", "runs", "tasks", "samples", "scorings", "subset", "score", "verify"),
-    *("compare", "history", "sql", "db", "demo"),
+    *("compare", "history", "sql", "export", "db", "demo"),
 )
 
 
@@ -79,11 +91,11 @@ def rescore(
     """Store lm-eval's logs; select, rescore and compare them with no model at hand."""
 
 
-app.command(epilog=examples("rescore ingest results/ more/samples_gsm8k_*.jsonl"))(ingest.ingest)
-app.add_typer(listings.runs_app, name="runs")
+app.command(epilog=examples(*ingest.EXAMPLES))(ingest.ingest)
+app.add_typer(runs.runs_app, name="runs")
 app.add_typer(listings.tasks_app, name="tasks")
 app.add_typer(listings.samples_app, name="samples")
-app.add_typer(listings.scorings_app, name="scorings")
+app.add_typer(scorings.scorings_app, name="scorings")
 app.add_typer(subset.subset_app, name="subset")
 app.command(
     epilog=examples(
@@ -108,6 +120,13 @@ app.command(epilog=examples("rescore history --task gsm8k --filter strict-match"
 app.command(epilog=examples('rescore sql "SELECT model, count(*) FROM samples GROUP BY model"'))(
     query.sql
 )
+app.command(
+    epilog=examples(
+        "rescore export copies/",
+        "rescore export copies/ --run latest --task gsm8k",
+        "rescore export answers/ --format responses",
+    )
+)(export.export)
 app.add_typer(database.db_app, name="db")
 app.command(epilog=examples("rescore demo"))(demo.demo)
 

@@ -38,6 +38,15 @@ Runs = Annotated[
         help="Runs by id, name, model@date or `latest`. [default: all]",
     ),
 ]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        show_default=False,
+        help="Only this run: id, name, model@date or `latest`.",
+    ),
+]
 Tasks = Annotated[
     list[str] | None,
     typer.Option(

@@ -30,10 +30,21 @@ class _Point:
     metric: Metric | GroupMetric
 
     @property
-    def order(self) -> tuple[bool, str, str, int, tuple[int, int]]:
-        """By date, runs without one last."""
+    def order(self) -> tuple[int, str, str, int, int, int, tuple[int, int]]:
+        """By date, then runs without one by model, few-shot examples and step, then the rest."""
         one = self.scoring
-        return not one.date, one.date, one.model, one.run_id, self.metric.place
+        step = -1 if one.step is None else one.step
+        if one.date:
+            return 0, one.date, one.model, 0, step, one.run_id, self.metric.place
+        few = -1 if self.num_fewshot is None else self.num_fewshot
+        return 1 + (one.step is None), one.model, "", few, step, one.run_id, self.metric.place
+
+    @property
+    def num_fewshot(self) -> int | None:
+        """How many examples stood in each prompt, None where that is unknown or differs."""
+        from rescore_db.store.metrics import Metric
+
+        return self.metric.conditions.num_fewshot if isinstance(self.metric, Metric) else None
 
     @property
     def n(self) -> int:
@@ -46,9 +57,20 @@ class _Point:
         return self.metric.n or aggregated or 0
 
     @property
-    def series(self) -> tuple[str, str, str]:
-        """What a change is computed within."""
-        return self.scoring.model, self.metric.filter, self.metric.metric
+    def series(self) -> tuple[str, str, str, int | str | None]:
+        """What a change is computed within.
+
+        Nothing tells whether a step lies before a date, and results files of one step that differ
+        in the examples of their prompts are different experiments, not one after the other.
+        """
+        one = self.scoring
+        kind = "dated" if one.date else self.num_fewshot
+        return one.model, self.metric.filter, self.metric.metric, kind
+
+    @property
+    def has_place(self) -> bool:
+        """Whether a date or a step says where in time it stands."""
+        return bool(self.scoring.date) or self.scoring.step is not None
 
 
 def history(
@@ -60,10 +82,11 @@ def history(
     metric: str | None = None,
     model: str | None = None,
 ) -> Rows[HistoryRow]:
-    """Return every run's value of a task or group by date, runs without a date last.
+    """Return every run's value of a task or group by date, then runs without a date by step.
 
     Only the newest version of each run counts.  `change` is against the run before it of the same
-    model, filter and metric; runs without a date have none, for nothing tells their order.
+    model, filter and metric; runs with neither date nor step come last and have none, for nothing
+    tells their order.
 
     Args:
         engine: a store.
@@ -154,16 +177,18 @@ def _rows(conn: Connection, task: str, points: Iterable[_Point]) -> Iterator[His
     from rescore_db.store.pairs import SharedSamples
 
     samples = SharedSamples(conn)
-    before: dict[tuple[str, str, str], _Point] = {}
+    before: dict[tuple[str, str, str, int | str | None], _Point] = {}
     for point in points:
         scoring, metric = point.scoring, point.metric
         value = finite(as_number(metric.value))
-        last = before.get(point.series) if scoring.date else None
+        last = before.get(point.series) if point.has_place else None
         earlier = None if last is None else finite(as_number(last.metric.value))
         yield HistoryRow(
             run=scoring.run_id,
             model=scoring.model,
             date=scoring.date or None,
+            step=scoring.step,
+            num_fewshot=point.num_fewshot,
             scoring=scoring.name,
             task=task,
             filter=metric.filter,
@@ -183,8 +208,8 @@ def _warnings(
     """Yield what to know about a point, and what changed since the one before it."""
     from rescore_db.store.metrics import Metric
 
-    if not point.scoring.date:
-        yield "no date: its place in time is unknown"
+    if not point.has_place:
+        yield "neither date nor step: its place in time is unknown"
     if isinstance(point.metric, Metric):
         yield from doubts("", point.metric.conditions)
     if last is not None:

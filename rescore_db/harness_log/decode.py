@@ -48,7 +48,7 @@ def decode(line: LogLine, file: str) -> DecodedLine:
     Raises:
         LogFormatError: a field is missing, or cannot be held by Python.
     """
-    check_fields(line, file)
+    check_fields(line.fields, line.number, file)
     try:
         values = {name: value_of(raw) for name, raw in line.fields.items()}
     except (ValueError, RecursionError) as error:

@@ -43,6 +43,8 @@ def _without_run(config: Any) -> Any:  # noqa: ANN401 - any JSON value
         return _without_addresses(config)
     kept = {key: value for key, value in config.items() if key != "metadata"}
     metadata = config.get("metadata")
+    if isinstance(metadata, list) and metadata:  # as lm-eval 0.4.0 has it
+        metadata = metadata[0]
     if isinstance(metadata, dict) and "version" in metadata:
         kept["metadata"] = {"version": metadata["version"]}
     return _without_addresses(kept)

@@ -17,7 +17,7 @@ from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 BOM: Final = b"\xef\xbb\xbf"
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -39,10 +39,6 @@ class Digest(Protocol):
 
     def update(self, data: bytes, /) -> None:
         """Take in more bytes."""
-
-
-class OlderFormatError(LogFormatError):
-    """A samples file of a release that is not read yet."""
 
 
 class LogLine(msgspec.Struct, gc=False):
@@ -98,48 +94,51 @@ def read_lines(
         if number == 1 and text.startswith(BOM):
             text = text[len(BOM) :]
         if len(text) > max_bytes:
-            message = (
-                f"the line is longer than {max_bytes / 1e6:g} MB: remove it, or raise the limit "
-                "by RESCORE_MAX_LINE_MB"
-            )
-            raise LogFormatError(file, number, message)
-        if not text.isascii():
-            _check_encoding(text, file, number)
-        try:
-            fields = _decode(text)
-        except (msgspec.DecodeError, RecursionError):
-            if text.isspace():
-                continue
-            fields = _parse_exactly(text, file, number)
-        yield LogLine(number, text, fields)
+            raise LogFormatError(file, number, too_long(max_bytes))
+        if not text.isspace():
+            yield LogLine(number, text, parse_line(text, file, number))
 
 
-def check_fields(line: LogLine, file: str) -> None:
+def parse_line(text: bytes, file: str, number: int) -> dict[str, msgspec.Raw]:
+    """Return field → JSON text of a line.
+
+    Raises:
+        LogFormatError: it is not UTF-8, not JSON or not an object.
+    """
+    if not text.isascii():
+        check_encoding(text, file, number)
+    try:
+        return _decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _parse_exactly(text, file, number)
+
+
+def too_long(max_bytes: int) -> str:
+    """Say that a line is longer than the limit, and what to do."""
+    return (
+        f"the line is longer than {max_bytes / 1e6:g} MB: remove it, or raise the limit "
+        "by RESCORE_MAX_LINE_MB"
+    )
+
+
+def check_fields(fields: Collection[str], number: int, file: str) -> None:
     """Refuse a line that lacks a field that every line of lm-eval 0.4.7 or newer has.
 
     Raises:
         LogFormatError: naming the fields that are missing.
     """
-    missing = [name for name in REQUIRED if name not in line.fields]
+    missing = [name for name in REQUIRED if name not in fields]
     if missing:
         message = f"no {', '.join(missing)}: not a line that lm-eval wrote; mend or remove it"
-        raise LogFormatError(file, line.number, message)
+        raise LogFormatError(file, number, message)
 
 
-def refuse_older(line: LogLine, file: str) -> None:
-    """Refuse a file by its first record when lm-eval 0.4.3 to 0.4.6 wrote it.
+def check_encoding(text: bytes, file: str, number: int) -> None:
+    """Check UTF-8, which msgspec does not do inside the fields that it leaves alone.
 
     Raises:
-        OlderFormatError: there are responses, but no word of the filter they belong to.
+        LogFormatError: naming the byte, and what to do.
     """
-    fields = line.fields
-    if "resps" in fields and "filter" not in fields and "metrics" not in fields:
-        message = "lines without a filter's name, as lm-eval wrote before 0.4.7: not read yet"
-        raise OlderFormatError(file, line.number, message)
-
-
-def _check_encoding(text: bytes, file: str, number: int) -> None:
-    """Check UTF-8, which msgspec does not do inside the fields that it leaves alone."""
     try:
         text.decode()
     except UnicodeDecodeError as error:
@@ -155,7 +154,7 @@ def _parse_exactly(text: bytes, file: str, number: int) -> dict[str, msgspec.Raw
     try:
         values = json_exact.loads(text)
         if isinstance(values, dict):
-            return {key: msgspec.Raw(_span(value)) for key, value in values.items()}
+            return {key: msgspec.Raw(span_of(value)) for key, value in values.items()}
     except (ValueError, RecursionError) as error:
         raise LogFormatError(file, number, _what_is_wrong(text, error)) from None
     message = (
@@ -165,7 +164,7 @@ def _parse_exactly(text: bytes, file: str, number: int) -> dict[str, msgspec.Raw
     raise LogFormatError(file, number, message)
 
 
-def _span(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
+def span_of(value: Any) -> bytes:  # noqa: ANN401 - any JSON value
     """Write a value as lm-eval does, but with lone surrogates escaped, so that it is UTF-8."""
     text = json_exact.dumps(value)
     return SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode()

@@ -1,18 +1,28 @@
-"""A results file: aggregates, groups, configurations and what is known about the run."""
+"""A results file: aggregates, groups, configurations and what is known about the run.
+
+Since 0.4 it has a configuration for each task and names metrics `acc,none`, with the filter;
+0.2 and 0.3 have neither, and their metrics count as those of the filter `none`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
 from rescore_db.harness_log.files import read_whole
 from rescore_db.harness_log.lines import BOM
+from rescore_db.harness_log.locations import base_name, folder_name
+from rescore_db.harness_log.run_facts import model_arguments, model_name, step_of, utc_date
 
 STDERR: Final = "_stderr"
+NO_FILTER: Final = "none"
+"""lm-eval's name for the filter of a task that declares none."""
+
+NOT_VERSIONED: Final = "Yaml"
+"""What early 0.4 has as every task's version; the configuration knows better."""
 
 Metrics = dict[tuple[str, str], tuple[Any, Any]]
 """(filter, metric) → (value, standard error), both exactly as logged, None where absent."""
@@ -25,7 +35,8 @@ class TaskResults:
     Attributes:
         name: the task.
         config_json: its entry in `configs` as JSON text, None if it has none.
-        version_json: its entry in `versions` as JSON text, "null" if it has none.
+        version_json: its entry in `versions` as JSON text, "null" if it has none; where that is
+            no version (0.4.0 to 0.4.2), the one in its configuration.
         num_fewshot: examples before each question.
         n_original: documents in the split.
         n_effective: documents that were evaluated.
@@ -60,6 +71,8 @@ class Results:
         text: the file, exact.
         digest: SHA-256 of its bytes, uncompressed.
         model: the model's name, None where neither `model_name` nor its arguments tell.
+        date: when the run started, ISO 8601 in UTC, None before 0.4.3.
+        step: of training, None where neither the model's arguments nor the file's name tell.
         lm_eval_version: as logged, None before 0.4.9.
         bootstrap_iters: how often lm-eval resampled for standard errors, None if not said.
         tasks: task → what is known, also for tasks that only have a configuration.
@@ -70,6 +83,8 @@ class Results:
     text: str
     digest: bytes
     model: str | None
+    date: str | None
+    step: int | None
     lm_eval_version: str | None
     bootstrap_iters: int | None
     tasks: dict[str, TaskResults]
@@ -78,7 +93,7 @@ class Results:
 
 
 def read_results(path: str) -> Results:
-    """Read a results file of lm-eval 0.4.
+    """Read a results file of lm-eval 0.2 to 0.4.
 
     Raises:
         LogFormatError: the file cannot be read, is not JSON (with the line where it breaks), or
@@ -105,24 +120,24 @@ def parse_results(raw: bytes, path: str) -> Results:
         message = f"not valid JSON ({reason}): the file is cut or damaged, copy it again"
         raise LogFormatError(path, line, message) from None
     if not is_results(content):
-        message = "not a results file of lm-eval: no `results` and `configs` in it"
+        message = "not a results file of lm-eval: no `results` with `configs`, or with `versions`"
         raise LogFormatError(path, None, message)
+    config = _mapping(content, "config")
+    arguments = model_arguments(config)
     groups = _groups(content)
     tasks = _tasks(content, {group.name for group in groups})
     _refuse_strange_names(path, tasks, groups)
     return Results(
         text=text,
         digest=hashlib.sha256(raw).digest(),
-        model=_model(content),
+        model=model_name(content.get("model_name"), arguments),
+        date=utc_date(content.get("date")),
+        step=step_of(arguments, base_name(path)),
         lm_eval_version=_text_or_none(content.get("lm_eval_version")),
-        bootstrap_iters=_whole_or_none(_mapping(content, "config").get("bootstrap_iters")),
+        bootstrap_iters=_whole_or_none(config.get("bootstrap_iters")),
         tasks=tasks,
         groups=groups,
-        group_subtasks={
-            name: tuple(map(str, members))
-            for name, members in _mapping(content, "group_subtasks").items()
-            if isinstance(members, list) and members
-        },
+        group_subtasks=_members(content, groups),
     )
 
 
@@ -140,12 +155,31 @@ def _refuse_strange_names(
 
 
 def is_results(content: Any) -> bool:  # noqa: ANN401 - any JSON value
-    """Tell whether parsed JSON is a results file of lm-eval 0.4."""
-    return (
-        isinstance(content, dict)
-        and isinstance(content.get("results"), dict)
-        and isinstance(content.get("configs"), dict)
-    )
+    """Tell whether parsed JSON is a results file of lm-eval.
+
+    Since 0.4 there are `configs`; before, each task with results has its version, and `config`
+    names the model, or at least all results are numbers.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("results"), dict):
+        return False
+    return isinstance(content.get("configs"), dict) or _is_before_0_4(content)
+
+
+def _is_before_0_4(content: dict[str, Any]) -> bool:
+    results, versions = content["results"], content.get("versions")
+    if "configs" in content or not results or not isinstance(versions, dict):
+        return False
+    if not results.keys() <= versions.keys():
+        return False
+    entries = list(results.values())
+    if not all(isinstance(one, dict) and one for one in entries):
+        return False
+    is_told = "model" in _mapping(content, "config")
+    return is_told or all(_is_number(value) for one in entries for value in one.values())
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _mapping(content: dict[str, Any], key: str) -> dict[str, Any]:
@@ -161,21 +195,6 @@ def _whole_or_none(value: Any) -> int | None:  # noqa: ANN401 - any JSON value
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _model(content: dict[str, Any]) -> str | None:
-    """Return the model's name: `model_name`, else what the arguments load."""
-    name = _text_or_none(content.get("model_name"))
-    if name is not None:
-        return json_exact.storable(name)[0]
-    arguments = _mapping(content, "config").get("model_args")
-    if isinstance(arguments, str):
-        pairs = (part.partition("=") for part in arguments.split(","))
-        arguments = {key.strip(): value for key, _, value in pairs}
-    if not isinstance(arguments, dict):
-        return None
-    named = (_text_or_none(arguments.get(key)) for key in ("pretrained", "model", "path", "engine"))
-    return next((json_exact.storable(found)[0] for found in named if found is not None), None)
-
-
 def _groups(content: dict[str, Any]) -> tuple[GroupResults, ...]:
     """Return the groups with aggregates; older files list them among the tasks only."""
     configs, results = _mapping(content, "configs"), _mapping(content, "results")
@@ -189,6 +208,25 @@ def _groups(content: dict[str, Any]) -> tuple[GroupResults, ...]:
             metrics = _metrics(entries)
             groups.append(GroupResults(name, metrics, _group_sizes(entries, metrics)))
     return tuple(groups)
+
+
+def _members(
+    content: dict[str, Any], groups: tuple[GroupResults, ...]
+) -> dict[str, tuple[str, ...]]:
+    """Return the members of groups; before 0.4.3 only the tasks say which groups they are in."""
+    if "group_subtasks" in content:
+        return {
+            name: tuple(map(str, members))
+            for name, members in _mapping(content, "group_subtasks").items()
+            if isinstance(members, list) and members
+        }
+    found: dict[str, list[str]] = {group.name: [] for group in groups}
+    for task, config in _mapping(content, "configs").items():
+        named = config.get("group") if isinstance(config, dict) else None
+        for name in named if isinstance(named, list) else [named]:
+            if isinstance(name, str) and name in found:
+                found[name].append(task)
+    return {name: tuple(members) for name, members in found.items() if members}
 
 
 def _group_sizes(entries: dict[str, Any], metrics: Metrics) -> dict[tuple[str, str], int | None]:
@@ -211,19 +249,45 @@ def _task(content: dict[str, Any], name: str) -> TaskResults:
     config = _mapping(content, "configs").get(name)
     counts = _mapping(_mapping(content, "n-samples"), name)
     direction = _mapping(_mapping(content, "higher_is_better"), name)
+    entries = _mapping(_mapping(content, "results"), name)
     return TaskResults(
         name=name,
         config_json=None if config is None else _storable_json(config),
-        version_json=_storable_json(_mapping(content, "versions").get(name)),
-        num_fewshot=_whole_or_none(_mapping(content, "n-shot").get(name)),
+        version_json=_storable_json(_version(content, name)),
+        num_fewshot=_num_fewshot(content, name),
         n_original=_whole_or_none(counts.get("original")),
         n_effective=_whole_or_none(counts.get("effective")),
-        metrics=_metrics(_mapping(_mapping(content, "results"), name)),
+        metrics=_metrics(entries if "configs" in content else _with_filter(entries)),
         higher_is_better={
             metric: value if isinstance(value, bool) else None
             for metric, value in direction.items()
         },
     )
+
+
+def _version(content: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - as logged
+    """Return a task's version."""
+    logged = _mapping(content, "versions").get(name)
+    if logged != NOT_VERSIONED:
+        return logged
+    metadata = _mapping(_mapping(content, "configs"), name).get("metadata")
+    if isinstance(metadata, list) and metadata:  # as 0.4.0 has it
+        metadata = metadata[0]
+    return metadata.get("version", logged) if isinstance(metadata, dict) else logged
+
+
+def _num_fewshot(content: dict[str, Any], name: str) -> int | None:
+    """Return how many examples a task had: before 0.4 it is one number for all tasks."""
+    if "n-shot" in content:
+        return _whole_or_none(_mapping(content, "n-shot").get(name))
+    own = _mapping(_mapping(content, "configs"), name).get("num_fewshot")
+    given = _mapping(content, "config").get("num_fewshot")
+    return _whole_or_none(given if own is None else own)
+
+
+def _with_filter(entries: dict[str, Any]) -> dict[str, Any]:
+    """Return the results of a task before 0.4 with the filter in their keys."""
+    return {f"{metric},{NO_FILTER}": value for metric, value in entries.items()}
 
 
 def _storable_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -245,7 +309,19 @@ def _metrics(entries: dict[str, Any]) -> Metrics:
     }
 
 
+def training_step(results: Results | None, file_name: str = "") -> int | None:
+    """Return the training step that a run's results file or another file's name tells, if one does.
+
+    Args:
+        results: the results file, None where there is none.
+        file_name: name of a file or folder that counts where the results file does not tell.
+    """
+    if results is not None and results.step is not None:
+        return results.step
+    return step_of({}, file_name)
+
+
 def model_from_folder(path: str) -> str:
     """Return the model that a file's folder is named for: `org__name` stands for `org/name`."""
-    name = Path(path).absolute().parent.name.replace("__", "/", 1)
+    name = folder_name(path).replace("__", "/", 1)
     return json_exact.storable(name)[0]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rescore_db.errors import UsageError
+from rescore_db.records import IngestOptions
 from rescore_db.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,7 +19,11 @@ __all__ = ["ingest_paths"]
 
 
 def ingest_paths(
-    engine: Engine, paths: Sequence[str], *, progress: Progress | None = None
+    engine: Engine,
+    paths: Sequence[str],
+    *,
+    options: IngestOptions | None = None,
+    progress: Progress | None = None,
 ) -> IngestReport:
     """Take lm-eval's output into the store.
 
@@ -26,21 +32,33 @@ def ingest_paths(
 
     Args:
         engine: the store, open for writing.
-        paths: folders (with everything below them), globs and single files.
+        paths: folders (with everything below them), globs, single files, and URLs of them.
+        options: how; None means without any.
         progress: called with (bytes done, bytes in all, current file) as it goes on.
 
     Raises:
+        AlreadyExistsError: another run has the name that the run is to have.
         NotFoundError: a path does not exist, or nowhere is a file that lm-eval wrote.
         StoreUnusableError: the database failed; whole evaluations that were written stay.
+        UsageError: a name, step or tag that a run cannot have, or a name for several runs.
     """
     from rescore_db.harness_log.discovery import discover
+    from rescore_db.ingest.labels import check_labels, label_run
     from rescore_db.ingest.report import Tally
+    from rescore_db.ingest.requests import Requests
     from rescore_db.ingest.run import RunIngest, run_size
 
+    options = options or IngestOptions()
+    check_labels(options)
     found = discover(paths)
-    total = sum(run_size(files) for files in found.runs)
-    tally = Tally(found, total, progress)
+    if options.name is not None and len(found.runs) > 1:
+        msg = f"a name is for one run, here are {len(found.runs)}: give --tag, or one run's files"
+        raise UsageError(msg)
+    tally = Tally(found, sum(run_size(files) for files in found.runs), progress)
     max_bytes = Settings.from_environment().max_line_mb * 1_000_000
+    requests = Requests()
     for files in found.runs:
-        RunIngest(engine, files, tally, max_bytes).ingest()
+        run = RunIngest(engine, files, tally, max_bytes, options, requests)
+        run.ingest()
+        label_run(engine, run.run_id, options)
     return tally.report()

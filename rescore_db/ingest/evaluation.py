@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from rescore_db.errors import LogFormatError
-from rescore_db.harness_log.files import open_log
-from rescore_db.harness_log.lines import read_lines, value_of
+from rescore_db.harness_log.lines import value_of
 from rescore_db.ingest.assemble import Assembler
 from rescore_db.ingest.positions import MISMATCH
+from rescore_db.ingest.reading import refuse_empty
 from rescore_db.ingest.writer import EvaluationWriter
 from rescore_db.store import logged, runs
+from rescore_db.store.content import deletions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from sqlalchemy import Connection
 
     from rescore_db.harness_log.discovery import SamplesFile
-    from rescore_db.harness_log.lines import LogLine
     from rescore_db.harness_log.results import TaskResults
-
-BATCH_LINES: Final = 2000
-BATCH_BYTES: Final = 8_000_000
+    from rescore_db.ingest.reading import SamplesReader
+    from rescore_db.ingest.requests import Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,71 +31,13 @@ class Filled:
     notes: tuple[str, ...]
 
 
-class SamplesReader:
-    """Reads one samples file in batches.
-
-    Attributes:
-        digest: SHA-256 of the file, complete at its end.
-        size: bytes so far, uncompressed.
-    """
-
-    def __init__(self, path: str, max_bytes: int, tick: Callable[[int], None]) -> None:
-        """Prepare to read.
-
-        Args:
-            path: the file.
-            max_bytes: the longest line that is read.
-            tick: is told how many bytes on disk are read.
-        """
-        self.digest = hashlib.sha256()
-        self.size = 0
-        self._path = path
-        self._max_bytes = max_bytes
-        self._tick = tick
-
-    def batches(self) -> Iterator[list[LogLine]]:
-        """Yield the records, some thousands or some megabytes at a time.
-
-        Raises:
-            LogFormatError: the file or a line cannot be read.
-        """
-        with open_log(self._path) as file:
-            lines, size = [], 0
-            for line in read_lines(
-                file.stream, file=self._path, max_bytes=self._max_bytes, digest=self.digest
-            ):
-                lines.append(line)
-                size += len(line.text)
-                if size >= BATCH_BYTES or len(lines) >= BATCH_LINES:
-                    yield lines
-                    self.size += size
-                    self._tick(file.consumed())
-                    lines, size = [], 0
-            if lines:
-                yield lines
-                self.size += size
-
-    def check(self, results: TaskResults | None) -> None:
-        """Read the whole file without keeping anything.
-
-        Args:
-            results: what the results file says of the task, None where nothing does.
-
-        Raises:
-            LogFormatError: what storing it would raise.
-        """
-        assembler = Assembler(self._path)
-        for lines in self.batches():
-            assembler.take(lines)
-        refuse_empty(assembler, results)
-
-
 def fill_evaluation(
     conn: Connection,
     evaluation: tuple[int, int],
     source: SamplesFile,
     results: TaskResults | None,
     reader: SamplesReader,
+    requests: Requests,
 ) -> Filled:
     """Store the samples of a file, and its logged scores, in place of what the evaluation had.
 
@@ -110,53 +47,43 @@ def fill_evaluation(
         source: the file.
         results: what the results file says of the task, None where nothing does.
         reader: over the file, not begun.
+        requests: what is known of the store's requests; forget it if the transaction fails.
 
     Raises:
         LogFormatError: the file or a line cannot be stored.
     """
     evaluation_id, scoring_id = evaluation
+    requests.begin(deletions(conn))
     scored_id = logged.open_evaluation(conn, scoring_id, evaluation_id)
     assembler = Assembler(source.path)
     writer = EvaluationWriter(conn, evaluation_id, scored_id, assembler)
-    for lines in reader.batches():
-        writer.write(assembler.take(lines))
-    refuse_empty(assembler, results)
+    for records in reader.batches(results):
+        known = requests.resolve(conn, records, source.path)
+        writer.write(assembler.take(records, known))
+    refuse_empty(source.path, assembler.records, results)
     writer.finish()
     if results is not None:
         logged.set_aggregates(conn, scored_id, results.metrics, results.higher_is_better)
-    notes = _notes(assembler, writer, results)
+    notes = (*reader.notes, *_notes(assembler, writer, results))
     digest = reader.digest.digest()
     total = assembler.positions.count
     columns = {
         "source_file_id": runs.add_source_file(conn, source.path, digest, reader.size),
         "digest": digest,
-        "layout_json": json.dumps({"filters": _layout(assembler)}),
+        "layout_json": json.dumps(_layout(assembler, reader)),
         "n_samples": total,
         "n_lines": assembler.records,
         "n_hash_mismatches": _mismatches(assembler),
         "hashes_logged": assembler.hashes_logged,
-        "incomplete": any(one.seen.count < total for one in assembler.filters),
+        "incomplete": bool(reader.bad) or any(one.seen.count < total for one in assembler.filters),
     }
     runs.set_samples(conn, evaluation_id, columns, notes)
     return Filled(total, notes)
 
 
-def refuse_empty(assembler: Assembler, results: TaskResults | None) -> None:
-    """Refuse a file without records.
-
-    Raises:
-        LogFormatError: naming how many documents the results file announces.
-    """
-    if assembler.records:
-        return
-    announced = results.n_effective if results is not None else None
-    where = f" where the results file announces {announced} documents" if announced else ""
-    raise LogFormatError(assembler.file, None, f"no lines{where}: copy the file again")
-
-
-def _layout(assembler: Assembler) -> list[dict[str, Any]]:
+def _layout(assembler: Assembler, reader: SamplesReader) -> dict[str, Any]:
     """Return how the lines looked, for writing them again."""
-    return [
+    filters = [
         {
             "name": one.name,
             "keys": one.keys,
@@ -165,6 +92,7 @@ def _layout(assembler: Assembler) -> list[dict[str, Any]]:
         }
         for one in assembler.filters
     ]
+    return {"filters": filters, "form": reader.form} if reader.form else {"filters": filters}
 
 
 def _mismatches(assembler: Assembler) -> int:

@@ -1,17 +1,15 @@
 """Which sample each line of a samples file belongs to, in little memory.
 
 Lines of several filters are one sample when they hold the same document, and the n-th line of a
-document under one filter goes with the n-th under another.  Only digests are kept, about 45 bytes
+document under one filter goes with the n-th under another.  Numbers in arrays take about 50 bytes
 a sample: a dictionary would take three times as much.
 """
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from typing import Final
 
-WIDTH: Final = 16  # bytes of a digest that are kept
 FREE: Final = -1
 MISMATCH: Final = 1  # a logged hash does not fit what the line holds
 ODD: Final = 2  # the sample's columns do not give its lines back
@@ -23,55 +21,59 @@ class Positions:
     Attributes:
         count: samples so far; the next one gets this position.
         flags: one byte a sample, of `MISMATCH` and `ODD`.
+        requests: the request's id of each sample.
+        responses: `hash()` of the JSON text of each sample's responses, for equality only.
     """
 
     def __init__(self) -> None:
         """Begin with no sample."""
         self.count = 0
         self.flags = bytearray()
-        self._keys = bytearray()
-        self._prints = bytearray()
+        self.requests = array("q")
+        self.responses = array("q")
+        self._docs = array("q")
         self._table = array("q", [FREE]) * 1024
+        self._repeats: dict[tuple[int, int], int] = {}
 
-    def find(self, key: bytes) -> int:
-        """Return the position of a key (see `occurrence_key`), `FREE` if there is none."""
-        return self._table[self._slot(key)]
+    def find(self, doc_id: int, nth: int) -> int:
+        """Return the position of the n-th occurrence of a document, `FREE` if there is none."""
+        if nth:
+            return self._repeats.get((doc_id, nth), FREE)
+        return self._table[self._slot(doc_id)]
 
-    def add(self, key: bytes, fingerprint: bytes) -> int:
-        """Give a new sample the next position.
-
-        Args:
-            key: of its document and occurrence, which `find` did not find.
-            fingerprint: digest of what the lines of all its filters should agree on.
-        """
+    def add(self, doc_id: int, nth: int, request_id: int, response: int) -> int:
+        """Give a new sample, which `find` did not find, the next position."""
         position = self.count
-        self._keys += key
-        self._prints += fingerprint
+        self.requests.append(request_id)
+        self.responses.append(response)
         self.flags.append(0)
-        self._table[self._slot(key)] = position
-        self.count += 1
+        self._docs.append(doc_id)
+        self.count = position + 1
+        if nth:
+            self._repeats[doc_id, nth] = position
+            return position
+        self._table[self._slot(doc_id)] = position
         if self.count * 2 > len(self._table):
             self._grow()
         return position
 
-    def fingerprint(self, position: int) -> bytes:
-        """Return the fingerprint that a sample was added with."""
-        return bytes(self._prints[position * WIDTH : (position + 1) * WIDTH])
+    def _slot(self, doc_id: int) -> int:
+        """Return where in the table a document's first occurrence stands, or would stand.
 
-    def _slot(self, key: bytes) -> int:
-        """Return where in the table a key stands, or would stand."""
-        table, keys = self._table, self._keys
+        Ids are handed out in a row, so that most documents have the slot of their number alone.
+        """
+        table, docs = self._table, self._docs
         mask = len(table) - 1
-        slot = int.from_bytes(key[:8], "little") & mask
-        while (at := table[slot]) != FREE and keys[at * WIDTH : (at + 1) * WIDTH] != key:
+        slot = doc_id & mask
+        while (at := table[slot]) != FREE and docs[at] != doc_id:
             slot = (slot + 1) & mask
         return slot
 
     def _grow(self) -> None:
+        filled = [at for at in self._table if at != FREE]
         self._table = array("q", [FREE]) * (len(self._table) * 2)
-        for position in range(self.count):
-            key = bytes(self._keys[position * WIDTH : (position + 1) * WIDTH])
-            self._table[self._slot(key)] = position
+        for position in filled:
+            self._table[self._slot(self._docs[position])] = position
 
 
 class Seen:
@@ -86,7 +88,7 @@ class Seen:
         """Begin with none."""
         self.count = 0
         self.in_order = True
-        self._repeats: dict[bytes, int] = {}
+        self._repeats: dict[int, int] = {}
         self._marks = bytearray()
 
     def add(self, position: int) -> None:
@@ -106,25 +108,12 @@ class Seen:
             return position < self.count
         return position < len(self._marks) and self._marks[position] == 1
 
-    def locate(self, positions: Positions, doc: bytes) -> tuple[int, int, bytes]:
-        """Return where a line of this filter belongs: (position or `FREE`, occurrence, key).
-
-        Args:
-            positions: the evaluation's samples.
-            doc: hash of the line's document.
-        """
-        nth = self._repeats.get(doc, 0) if self._repeats else 0
+    def locate(self, positions: Positions, doc_id: int) -> tuple[int, int]:
+        """Return where a line of this filter belongs: (position or `FREE`, occurrence)."""
+        nth = self._repeats.get(doc_id, 0) if self._repeats else 0
         while True:
-            key = occurrence_key(doc, nth)
-            position = positions.find(key)
+            position = positions.find(doc_id, nth)
             if position == FREE or position not in self:
-                return position, nth, key
+                return position, nth
             nth += 1
-            self._repeats[doc] = nth
-
-
-def occurrence_key(doc: bytes, nth: int) -> bytes:
-    """Return the digest that stands for the n-th occurrence of a document, counted from 0."""
-    if nth == 0:
-        return doc[:WIDTH]
-    return hashlib.sha256(doc + nth.to_bytes(8, "little")).digest()[:WIDTH]
+            self._repeats[doc_id] = nth

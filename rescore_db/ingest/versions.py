@@ -1,7 +1,7 @@
 """What a run's files add to what the store has of the run.
 
-A run is known by its model and date.  The same content adds nothing; what the newest version
-lacks is added to it; content that differs makes a new version.
+A run is known by its model, date and, where it has no date, origin.  The same content adds
+nothing; what the newest version lacks is added to it; content that differs makes a new version.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
     from rescore_db.store.runs import RunVersion
 
+Digests = frozenset[bytes]
+"""The digests of one content: what older versions of this program stored, and what it does now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """Digests of a run's files: of its results, None if it has none, and of samples by task."""
 
     results: bytes | None
-    samples: Mapping[str, bytes]
+    samples: Mapping[str, Digests]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def decide(versions: Sequence[RunVersion], incoming: Incoming) -> Decision:
 def is_within(version: RunVersion, incoming: Incoming) -> bool:
     """Tell whether a version has all of some files' content."""
     return (incoming.results is None or incoming.results == version.results_digest) and all(
-        has_samples(version, task, digest) for task, digest in incoming.samples.items()
+        has_samples(version, task, digests) for task, digests in incoming.samples.items()
     )
 
 
@@ -65,25 +68,26 @@ def differing(version: RunVersion, incoming: Incoming) -> list[str | None]:
     """Return the tasks whose samples a version has with other content, None for the results."""
     found: list[str | None] = [
         task
-        for task, digest in incoming.samples.items()
+        for task, digests in incoming.samples.items()
         if (known := version.evaluations.get(task)) is not None
-        and known.digest not in {None, digest}
+        and known.digest is not None
+        and known.digest not in digests
     ]
     if None not in {incoming.results, version.results_digest}:
         found += [None] if incoming.results != version.results_digest else []
     return found
 
 
-def has_samples(version: RunVersion, task: str, digest: bytes) -> bool:
+def has_samples(version: RunVersion, task: str, digests: Digests) -> bool:
     """Tell whether a version has just these samples of a task."""
     known = version.evaluations.get(task)
-    return known is not None and known.digest == digest
+    return known is not None and known.digest in digests
 
 
 def _has_news(versions: Sequence[RunVersion], incoming: Incoming) -> bool:
     """Tell whether any of the content is in no version."""
     results = {version.results_digest for version in versions} | {None}
     return incoming.results not in results or any(
-        not any(has_samples(version, task, digest) for version in versions)
-        for task, digest in incoming.samples.items()
+        not any(has_samples(version, task, digests) for version in versions)
+        for task, digests in incoming.samples.items()
     )

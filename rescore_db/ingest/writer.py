@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from rescore_db.harness_log.lines import value_of
 from rescore_db.ingest import contents
-from rescore_db.ingest.assemble import HASHES, scored_metrics, unusable
-from rescore_db.ingest.positions import MISMATCH, ODD
+from rescore_db.ingest.assemble import scored_metrics
 from rescore_db.store import logged, schema, scores
-from rescore_db.store.bulk import lock_content, write_rows
-from rescore_db.store.content import (
-    add_docs,
-    add_requests,
-    add_texts,
-    find_requests,
-)
+from rescore_db.store.bulk import write_rows
 from rescore_db.store.samples import BATCH, read_samples
 from rescore_db.typed_values import kind_of, split
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from sqlalchemy import Connection
 
-    from rescore_db.harness_log.lines import LogLine
     from rescore_db.ingest.assemble import Answer, Assembler, Batch, FilterLines, NewSample
     from rescore_db.records import ScoreKind
-    from rescore_db.store.content import Columns, KnownRequest, NewRequest
+    from rescore_db.store.content import Columns
 
-Found = TypeVar("Found")
-LARGEST_ID: Final = 2**63 - 1
 MAX_CACHED: Final = 10_000
 
 
@@ -67,21 +55,19 @@ class EvaluationWriter:
         scored_evaluation_id: int,
         assembler: Assembler,
     ) -> None:
-        """Begin an evaluation; other writers of contents wait from now on."""
-        lock_content(conn)
+        """Begin an evaluation."""
         self.filters: dict[int, WrittenFilter] = {}
         self._conn = conn
         self._evaluation_id = evaluation_id
         self._scored_evaluation_id = scored_evaluation_id
         self._assembler = assembler
-        self._requests = contents.Requests()
         self._firsts: dict[int, Any] = {}
 
     def write(self, batch: Batch) -> None:
         """Write what a batch of lines adds.
 
         Raises:
-            ValueError: a value that Python cannot hold.
+            LogFormatError: a line holds a value that Python cannot hold.
         """
         self._firsts.clear()
         if batch.samples:
@@ -91,83 +77,17 @@ class EvaluationWriter:
     # ------------------------------------------------------------------------------- samples
 
     def _write_samples(self, samples: list[NewSample]) -> None:
-        conn = self._conn
-        docs = add_docs(conn, {one.doc_hash: _text(one.line, "doc") for one in samples})
-        requests = self._add_requests(samples)
-        targets = self._each(
-            samples, lambda one: contents.target_content(one.line.fields["target"])
-        )
-        responses = self._each(
-            samples, lambda one: contents.response_content(one.line.fields["resps"])
-        )
-        target_ids = add_texts(conn, schema.target, {key: one for key, one, _ in targets})
-        response_ids = add_texts(conn, schema.response, {key: one for key, one, _ in responses})
+        evaluation_id, firsts = self._evaluation_id, self._firsts
         rows = []
-        for sample, target, response in zip(samples, targets, responses, strict=True):
-            request = requests[sample.arguments_hash]
-            doc_id = _doc_id(sample.line)
-            rows.append(
-                (
-                    self._evaluation_id,
-                    sample.position,
-                    docs[sample.doc_hash],
-                    sample.nth,
-                    request.id,
-                    response_ids[response[0]],
-                    target_ids[target[0]],
-                    doc_id,
-                )
-            )
-            self._firsts[sample.position] = response[2]
-            hashes = (sample.doc_hash, request.prompt_hash, target[2])
-            self._flag(sample.position, sample.line, hashes)
-            if doc_id is None and "doc_id" in sample.line.fields:
-                self._assembler.positions.flags[sample.position] |= ODD
-        write_rows(conn, schema.sample, rows)
-
-    def _add_requests(self, samples: list[NewSample]) -> dict[bytes, KnownRequest]:
-        """Return the requests of samples by the hash of their arguments' text.
-
-        That hash is the request's identity wherever the text is canonical, as lm-eval's is; only
-        what it does not find is parsed, and stored if it is new in other words as well.
-        """
-        wanted = {one.arguments_hash: one for one in samples}
-        known = find_requests(self._conn, wanted)
-        unknown = [one for raw_hash, one in wanted.items() if raw_hash not in known]
-        read = self._each(unknown, self._read_request)
-        new = dict(read)
-        known |= find_requests(self._conn, [hash_ for hash_ in new if hash_ not in wanted])
-        missing = {hash_: one for hash_, one in new.items() if hash_ not in known}
-        known |= add_requests(self._conn, missing, self._requests.contexts)
-        self._requests.clear()
-        for one, (hash_, _) in zip(unknown, read, strict=True):
-            known[one.arguments_hash] = known[hash_]
-        return known
-
-    def _read_request(self, sample: NewSample) -> tuple[bytes, NewRequest]:
-        return self._requests.read(sample.line.fields["arguments"], sample.arguments_hash)
-
-    def _each(self, samples: list[NewSample], convert: Callable[[NewSample], Found]) -> list[Found]:
-        """Convert samples one by one; what can't be is an error that names its line."""
-        found: list[Found] = []
-        try:
-            found.extend(map(convert, samples))
-        except (ValueError, RecursionError) as error:
-            raise unusable(self._assembler.file, samples[len(found)].line, error) from None
-        return found
-
-    def _flag(
-        self, position: int, line: LogLine, hashes: tuple[bytes, bytes | None, bytes]
-    ) -> None:
-        """Compare a line's hashes with those of its content (doc, first prompt, target)."""
-        for name, computed in zip(HASHES, hashes, strict=True):
-            raw = line.fields.get(name)
-            if raw is None:
-                continue
-            if computed is None:  # a prompt that is no text: nothing to compare with
-                self._assembler.positions.flags[position] |= ODD
-            elif bytes(raw) != b'"%b"' % computed.hex().encode():
-                self._assembler.positions.flags[position] |= MISMATCH
+        for sample in samples:
+            position, request = sample.position, sample.request
+            try:
+                columns, firsts[position] = contents.response_content(sample.responses)
+            except (ValueError, RecursionError) as error:
+                file = self._assembler.file
+                raise contents.unusable(file, sample.record.number, error) from None
+            rows.append((evaluation_id, position, request.doc_id, sample.nth, request.id, *columns))
+        write_rows(self._conn, schema.sample, rows)
 
     # ------------------------------------------------------------------------------- answers
 
@@ -181,12 +101,13 @@ class EvaluationWriter:
                 self._add_scores(answer, written, values)
                 odd = self._odd_line(answer)
             except (ValueError, RecursionError) as error:
-                raise unusable(self._assembler.file, answer.line, error) from None
+                file = self._assembler.file
+                raise contents.unusable(file, answer.record.number, error) from None
             if columns is not None:
                 filtered.append((written.id, answer.position, *columns))
             if odd is not None:
                 odd_lines.append(odd)
-        filtered.sort(key=_by_key)
+        filtered.sort()
         scores.write_filtered(self._conn, filtered)
         for key in sorted(values):
             scores.write_scores(self._conn, values[key])
@@ -206,14 +127,13 @@ class EvaluationWriter:
         return written
 
     def _filtered(self, answer: Answer) -> Columns | None:
-        fields = answer.line.fields
+        text = bytes(answer.record.fields["filtered_resps"])
         if answer.differs:  # the sample's own first responses are not this line's
-            return contents.filtered_content(fields["filtered_resps"], contents.NOTHING)
-        if answer.position in self._firsts:
-            first = self._firsts[answer.position]
-        else:
-            first = contents.response_content(fields["resps"])[2]
-        return contents.filtered_content(fields["filtered_resps"], first)
+            return contents.filtered_content(text, contents.NOTHING)
+        first = self._firsts.get(answer.position, contents.UNREAD)
+        if first is contents.UNREAD:
+            first = contents.response_content(bytes(answer.record.fields["resps"]))[1]
+        return contents.filtered_content(text, first)
 
     def _add_scores(
         self,
@@ -221,8 +141,11 @@ class EvaluationWriter:
         written: WrittenFilter,
         values: dict[int, list[tuple[int, int, float | None, str | None]]],
     ) -> None:
-        fields = answer.line.fields
-        names = answer.filter.names if answer.is_regular else scored_metrics(answer.line)
+        if answer.is_regular:
+            fields, names = answer.record.fields, answer.filter.names
+        else:
+            fields = answer.record.line().fields
+            names = scored_metrics(fields)
         for name in names:
             raw = bytes(fields[name])
             metric = written.metrics.get(name)
@@ -234,7 +157,11 @@ class EvaluationWriter:
                 if len(metric.known) < MAX_CACHED:
                     metric.known[raw] = pair
             metric.n += 1
-            values.setdefault(metric.id, []).append((metric.id, answer.position, *pair))
+            row = (metric.id, answer.position, *pair)
+            try:
+                values[metric.id].append(row)
+            except KeyError:
+                values[metric.id] = [row]
 
     def _add_metric(self, written: WrittenFilter, name: str, value: Any) -> WrittenMetric:  # noqa: ANN401
         """Store a metric; its first value decides its kind (a null leaves it at "float")."""
@@ -246,28 +173,14 @@ class EvaluationWriter:
 
     def _odd_line(self, answer: Answer) -> tuple[int, int, int, int, str | None] | None:
         """Return the row of a line that the sample's columns and the order do not give back."""
-        lines, positions = answer.filter, self._assembler.positions
-        if answer.differs:
-            self._check_own_hashes(answer)
-        needs_text = answer.differs or not answer.is_regular or positions.flags[answer.position]
-        if not needs_text and answer.rank == lines.offset + answer.position:
-            return None
-        text = answer.line.json() if needs_text else None
-        return self._evaluation_id, lines.index, answer.position, answer.rank, text
-
-    def _check_own_hashes(self, answer: Answer) -> None:
-        """Flag the sample of a line whose own hashes do not fit what the line itself holds."""
-        fields = answer.line.fields
-        if any(name not in fields for name in HASHES):
-            return
-        _, request = self._requests.read(fields["arguments"], b"")
-        hashes = (
-            contents.doc_hash(fields["doc"], bytes(fields["doc_hash"])[1:-1]),
-            request.prompt_hash,
-            contents.target_content(fields["target"])[2],
+        lines, position = answer.filter, answer.position
+        needs_text = (
+            answer.differs or not answer.is_regular or self._assembler.positions.flags[position]
         )
-        self._requests.clear()
-        self._flag(answer.position, answer.line, hashes)
+        if not needs_text and answer.rank == lines.offset + position:
+            return None
+        text = answer.record.line().json() if needs_text else None
+        return self._evaluation_id, lines.index, position, answer.rank, text
 
     # ---------------------------------------------------------------------------------- end
 
@@ -302,21 +215,3 @@ class EvaluationWriter:
                     for one in read_samples(self._conn, self._evaluation_id, bare)
                 ],
             )
-
-
-def _by_key(row: tuple[Any, ...]) -> tuple[int, int]:
-    return row[0], row[1]
-
-
-def _text(line: LogLine, field: str) -> str:
-    return bytes(line.fields[field]).decode()
-
-
-def _doc_id(line: LogLine) -> int | None:
-    """Return lm-eval's `doc_id`, None where it is no integer that a database holds."""
-    raw = line.fields.get("doc_id")
-    try:
-        doc_id = int(bytes(raw)) if raw is not None else None
-    except ValueError:
-        return None
-    return doc_id if doc_id is not None and -LARGEST_ID <= doc_id <= LARGEST_ID else None

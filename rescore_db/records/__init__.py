@@ -4,8 +4,17 @@ Plain data: no behaviour beyond what is derived from the fields themselves.
 """
 
 from rescore_db.records.compared import CompareRow, HistoryRow
-from rescore_db.records.ingested import FileError, IngestReport, Skipped
+from rescore_db.records.exported import ExportedFile, ExportReport
+from rescore_db.records.ingested import (
+    FileError,
+    IngestOptions,
+    IngestReport,
+    QuarantineRow,
+    Skipped,
+    Taken,
+)
 from rescore_db.records.lifecycle import Check, Current, Migration, Problem
+from rescore_db.records.managed import Deletion, StoreInfo, TableSpace, Vacuumed
 from rescore_db.records.progress import Progress
 from rescore_db.records.rows import Rows, SqlResult
 from rescore_db.records.scored import (
@@ -32,14 +41,19 @@ __all__ = [
     "Check",
     "CompareRow",
     "Current",
+    "Deletion",
     "Difference",
     "EvaluationRow",
+    "ExportReport",
+    "ExportedFile",
     "FileError",
     "HistoryRow",
+    "IngestOptions",
     "IngestReport",
     "Migration",
     "Problem",
     "Progress",
+    "QuarantineRow",
     "Rows",
     "RunDetail",
     "RunRow",
@@ -53,7 +67,11 @@ __all__ = [
     "ScoringRow",
     "Skipped",
     "SqlResult",
+    "StoreInfo",
     "SubsetRow",
+    "TableSpace",
+    "Taken",
     "TaskRow",
+    "Vacuumed",
     "VerifyRow",
 ]

@@ -46,6 +46,8 @@ class HistoryRow:
     run: int
     model: str
     date: str | None
+    step: int | None  # of training, where a user or the log says
+    num_fewshot: int | None
     scoring: str
     task: str
     filter: str

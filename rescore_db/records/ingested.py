@@ -1,8 +1,25 @@
-"""What an ingest did."""
+"""What an ingest is to do, and what it did."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class IngestOptions:
+    """How files are to be taken in.
+
+    Attributes:
+        skip_bad_lines: store the lines that can be read, keep the others in the quarantine.
+        name: of the run, unique in the store; only where all files are of one run.
+        step: of training, for every run.
+        tags: for every run, new or known.
+    """
+
+    skip_bad_lines: bool = False
+    name: str | None = None
+    step: int | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +40,52 @@ class FileError:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """A line that was left out, as `rescore ingest --errors` lists it.
+
+    Attributes:
+        file: where it was read.
+        line: its 1-based number there.
+        task: the evaluation's.
+        run: primary key of the run.
+        evaluation: primary key of the evaluation.
+        reason: why it could not be stored.
+        size: its length in bytes.
+    """
+
+    file: str
+    line: int
+    task: str
+    run: int
+    evaluation: int
+    reason: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An evaluation that has just gone in.
+
+    Attributes:
+        file: the samples file.
+        run: primary key of the run.
+        model: the run's.
+        date: the run's, "" where unknown.
+        task: the evaluation's.
+        samples: how many it has.
+        quarantined: how many of its lines were left out.
+    """
+
+    file: str
+    run: int
+    model: str
+    date: str
+    task: str
+    samples: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngestReport:
     """What one ingest did.
 
@@ -36,6 +99,7 @@ class IngestReport:
         skipped: files that added nothing, each with its reason.
         errors: files and folders that could not be read.
         notes: what users should know: new versions, flagged hashes, incomplete filters.
+        quarantined: how many lines were left out, with `skip_bad_lines`.
     """
 
     runs: tuple[int, ...]
@@ -46,3 +110,4 @@ class IngestReport:
     skipped: tuple[Skipped, ...]
     errors: tuple[FileError, ...]
     notes: tuple[str, ...]
+    quarantined: int = 0

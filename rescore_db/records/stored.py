@@ -19,6 +19,8 @@ class RunRow:
     evaluations: int
     samples: int
     scorings: int
+    step: int | None = None  # of training, as users say
+    tags: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

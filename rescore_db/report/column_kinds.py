@@ -81,12 +81,30 @@ def text(key: str, title: str | None = None, **how: Any) -> Column:  # noqa: ANN
     )
 
 
+def tags(key: str, **how: Any) -> Column:  # noqa: ANN401
+    """Show a list of words with commas between."""
+    return Column(
+        key=key, title=key, cell=lambda row: ", ".join(map(plain_text, getattr(row, key))), **how
+    )
+
+
 def count(key: str, title: str | None = None, **how: Any) -> Column:  # noqa: ANN401
     """Show a count, at the right."""
     return Column(
         key=key,
         title=title or key,
         cell=lambda row: values.count(getattr(row, key)),
+        right=True,
+        **how,
+    )
+
+
+def size(key: str, title: str | None = None, **how: Any) -> Column:  # noqa: ANN401
+    """Show a number of bytes in the unit that suits it, at the right."""
+    return Column(
+        key=key,
+        title=title or key,
+        cell=lambda row: values.size_text(getattr(row, key)),
         right=True,
         **how,
     )

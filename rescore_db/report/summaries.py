@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         IngestReport,
         ScoreRow,
         Skipped,
+        Taken,
         TaskRow,
         VerifyRow,
     )
@@ -37,7 +38,19 @@ def ingest_text(report: IngestReport) -> str:
     text = _added(report) or "nothing new"
     if report.runs:
         text += f" · {plural(len(report.runs), 'run')}: {_id_ranges(report.runs)}"
-    return "\n".join([text, *_skipped_lines(report.skipped)]) + "\n"
+    return "\n".join([text, *skipped_lines(report.skipped)]) + "\n"
+
+
+def taken_text(taken: Taken) -> str:
+    """Say on one line which evaluation has just gone in."""
+    when = f"@{taken.date}" if taken.date else ""
+    text = (
+        f"run {taken.run} {one_line(taken.model)}{when} {one_line(taken.task)}: "
+        f"{plural(taken.samples, 'sample')}"
+    )
+    return text + (
+        f", {plural(taken.quarantined, 'line')} in the quarantine" if taken.quarantined else ""
+    )
 
 
 def _added(report: IngestReport) -> str:
@@ -51,6 +64,8 @@ def _added(report: IngestReport) -> str:
         sums.append(f"of {plural(report.aggregates_only, 'task')} without samples")
     if sums:
         parts.append(f"{'and ' if parts else ''}aggregates {' and '.join(sums)}")
+    if report.quarantined:
+        parts.append(f"{plural(report.quarantined, 'line')} left out (rescore ingest --errors)")
     return f"added {', '.join(parts)}" if parts else ""
 
 
@@ -216,12 +231,15 @@ def _bold(text: str) -> Text:
     return Text(text, style="bold")
 
 
-def _skipped_lines(skipped: Sequence[Skipped]) -> Iterator[str]:
+def skipped_lines(skipped: Sequence[Skipped]) -> Iterator[str]:
+    """Say which files were passed over, a line for each reason."""
+    from rescore_db.harness_log.locations import base_name
+
     by_reason: dict[str, list[str]] = {}
     for item in skipped:
         by_reason.setdefault(item.reason, []).append(item.file)
     for reason, files in by_reason.items():
-        named = _named([one_line(name.rpartition("/")[2] or name) for name in files])
+        named = _named([one_line(base_name(name) or name) for name in files])
         yield f"skipped {plural(len(files), 'file')}: {one_line(reason)} ({named})"
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final
 from rescore_db import json_exact
 
 NOTHING: Final = "-"
+UNITS: Final = ("bytes", "kB", "MB", "GB", "TB")
+THOUSAND: Final = 1000
 TO_SECONDS: Final = len("2026-03-02T10:04:27")
 LONG: Final = 4_000  # characters of a text that are looked at before it is cut to a cell
 
@@ -72,6 +74,15 @@ def spread(value: Any) -> str:  # noqa: ANN401 - lm-eval logs "N/A" for some
 def count(value: Any) -> str:  # noqa: ANN401 - an int, or None
     """Return a count with thousands set apart."""
     return NOTHING if value is None else f"{value:,}"
+
+
+def size_text(size: float) -> str:
+    """Return a number of bytes as people read it: "812 bytes", "4.1 MB"."""
+    unit = 0
+    while size >= THOUSAND and unit < len(UNITS) - 1:
+        size /= THOUSAND
+        unit += 1
+    return f"{size:.1f} {UNITS[unit]}" if unit else f"{size:.0f} {UNITS[0]}"
 
 
 def moment(value: str | None) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from rescore_db.harness.interface import TaskRequest
     from rescore_db.harness_log.decode import DecodedLine
+    from rescore_db.harness_log.naming import Form
 
 BATCH: Final = 200  # lines that are sent at once: enough to make the pipe's cost small
 
@@ -82,7 +83,8 @@ def rescore_file(
     Linux the thread that takes the first result has to stay until the last.
 
     Args:
-        path: a `samples_<task>_<date>.jsonl` file, compressed or not.
+        path: a `samples_<task>_<date>.jsonl` file, compressed or not, of any release of lm-eval
+            since 0.4.0; before 0.4.7 the filters' names are the definition's, in its order.
         task: the task's name, if the file's name does not tell.
         where: keeps a line when it returns true.
         **options: `filters`, `metrics`, `include_paths`, `task_yaml`, `limit`, `allow_unsafe`,
@@ -131,6 +133,13 @@ def _task_of(path: str) -> str:
     return named.task
 
 
+def _form_of(path: str) -> Form:
+    from rescore_db.harness_log.files import read_start
+    from rescore_db.harness_log.naming import START, kind_of
+
+    return "array" if kind_of(read_start(path, START)) == "array" else "lines"
+
+
 @dataclass(frozen=True, slots=True)
 class FileScorer:
     """One pass over one file."""
@@ -144,26 +153,42 @@ class FileScorer:
         """Yield the scores line by line."""
         from rescore_db.harness_log.decode import decode
         from rescore_db.harness_log.files import open_log
-        from rescore_db.harness_log.lines import read_lines
+        from rescore_db.harness_log.older import open_records
 
         settings = Settings.from_environment()
         with open_log(self.path) as file, Slot(settings) as slot:
-            raw = read_lines(
-                file.stream, file=self.path, max_bytes=settings.max_line_mb * 1_000_000
+            records = open_records(
+                file.stream,
+                self.path,
+                form=_form_of(self.path),
+                max_bytes=settings.max_line_mb * 1_000_000,
             )
-            lines = (decode(one, self.path) for one in raw)
+            lines = (decode(one, self.path) for one in records)
             first = next(lines, None)
             if first is None:
                 raise LogFormatError(self.path, None, "there is no line in it")
             session = Session(slot, self.request.to_json(), escaped(first.doc))
-            session.check()
-            yield from self._in_batches(session, self._chosen(first, lines))
+            names = self._names(records.guessed, session.check())
+            named = (
+                replace(line, filter=names.get(line.filter, line.filter))
+                for some in ((first,), lines)
+                for line in some
+            )
+            yield from self._in_batches(session, self._chosen(named))
 
-    def _chosen(self, first: DecodedLine, lines: Iterable[DecodedLine]) -> Iterator[DecodedLine]:
-        """Yield the lines that are to be scored, the first one included."""
+    def _names(self, guessed: Sequence[str], defined: Sequence[str]) -> dict[str, str]:
+        """Return the definition's names of filters that an older release did not name."""
+        from rescore_db.rescoring.filter_names import filters_meant
+
+        return filters_meant(guessed, defined) if self.request.filters_json is None else {}
+
+    def _chosen(self, lines: Iterable[DecodedLine]) -> Iterator[DecodedLine]:
+        """Yield the lines that are to be scored."""
         counts: dict[str, int] = {}
-        for line in (one for some in ((first,), lines) for one in some):
-            if self.request.filters_json is not None and line.filter != first.filter:
+        first: str | None = None
+        for line in lines:
+            first = line.filter if first is None else first
+            if self.request.filters_json is not None and line.filter != first:
                 continue  # the same responses once more
             if self.where is not None and not self.where(line):
                 continue
@@ -200,8 +225,8 @@ class Session:
     request: str
     first_doc: str
 
-    def check(self) -> None:
-        """Refuse a task whose filters look at all documents at once.
+    def check(self) -> tuple[str, ...]:
+        """Refuse a task whose filters look at all documents at once; return the filters' names.
 
         Raises:
             TaskError: it has such filters, or cannot be built.
@@ -213,6 +238,7 @@ class Session:
                 "ingest the file and use `rescore score`"
             )
             raise TaskError(msg)
+        return tuple(found["filters"])
 
     def score(self, batch: Sequence[DecodedLine]) -> list[dict[str, Any]]:
         """Return the results of a batch, in the order of its lines, then of filters."""

@@ -13,6 +13,7 @@ from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
 from rescore_db.rescoring import groups, overrides
 from rescore_db.store import recipes, runs, scorings, selection
 from rescore_db.store.bulk import lock_content
+from rescore_db.store.deletion import require_evaluations
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.scores import NewScoredEvaluation, add_scored_evaluation, add_scoring
 
@@ -256,10 +257,13 @@ def make_jobs(
 
     Raises:
         AlreadyExistsError: the wanted name belongs to another way of scoring of a run.
+        NotFoundError: a run was deleted meanwhile.
     """
     jobs = []
+    evaluations = [(one.evaluation.run_id, one.evaluation.id) for one, _ in wanted]
     with atomic(engine) as conn:
         lock_content(conn)  # two commands that plan at once plan one after the other
+        require_evaluations(conn, evaluations)
         for run_id in dict.fromkeys(one.evaluation.run_id for one, _ in wanted):
             mine = [each for each in wanted if each[0].evaluation.run_id == run_id]
             jobs += _jobs_of_run(conn, how, request, mine)

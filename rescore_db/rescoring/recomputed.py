@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.rescoring.comparison import Comparison
+from rescore_db.rescoring.filter_names import filters_meant
 from rescore_db.rescoring.shard import error_text
 from rescore_db.store import scored
 from rescore_db.store.scores import first_responses, iter_values
@@ -108,27 +109,31 @@ def compare_with_log(
     Aggregates are left out where `recomputed.is_cut`: they are of samples that the log lacks.
     A filter that only the log or only the definition has is told of, without differences.
     """
-    names = [*logged, *(name for name in recomputed.filters if name not in logged)]
+    meant = filters_meant(list(logged), list(recomputed.filters))
+    names = [*logged, *(name for name in recomputed.filters if name not in meant.values())]
     return [
-        _verdict(name, logged.get(name), stored, recomputed, Comparison(keep)) for name in names
+        _account(name, meant.get(name, name), logged.get(name), stored, recomputed, keep)
+        for name in names
     ]
 
 
-def _verdict(
+def _account(
     name: str,
+    meant: str,
     logged: LoggedFilter | None,
     stored: Sequence[StoredSample],
     recomputed: Recomputed,
-    found: Comparison,
+    keep: int,
 ) -> dict[str, Any]:
-    ours = recomputed.filters.get(name)
+    ours, found = recomputed.filters.get(meant), Comparison(keep)
     if logged is not None and ours is not None:
         for sample in stored:
             if logged.positions is None or sample.position in logged.positions:
                 _compare_sample(sample, logged, ours[sample.position], found)
-        _compare_aggregates(name, logged, recomputed, found)
+        _compare_aggregates(meant, logged, recomputed, found)
     return {
         "filter": name,
+        "meant": meant,
         "n": logged.n if logged else 0,
         "is_logged": logged is not None,
         "is_defined": ours is not None,
@@ -145,9 +150,12 @@ def _compare_sample(
     """Compare one sample's filtered responses and scores; failed samples are told elsewhere."""
     if ours.error is not None:
         return
+    from rescore_db.harness.scoring import as_logged
+
     where = f"position {sample.position}"
     was = logged.filtered.get(sample.position, first_responses(sample.responses))
-    found.check(where, "filtered response", was, ours.filtered)
+    # Up to 0.4.2 lm-eval wrote numbers where it writes their texts since.
+    found.check(where, "filtered response", as_logged(was), ours.filtered)
     if not set(logged.metrics) - NOT_SCORES:
         return
     now = {name: plain(value) for name, value in ours.metrics.items()}

@@ -11,6 +11,7 @@ from rescore_db.errors import TaskError
 from rescore_db.json_exact import escaped
 from rescore_db.records import Rows, ScoreRow
 from rescore_db.rescoring import groups
+from rescore_db.rescoring.filter_names import learn_filter_names
 from rescore_db.rescoring.plan import (
     How,
     Job,
@@ -112,6 +113,7 @@ def _resolve(
             )
         except TaskError as error:
             return _failed(evaluation, str(error))
+        learn_filter_names(target.engine, evaluation.id, how, reply["definition"])
         reply["bootstrap_iters"] = facts[evaluation.run_id].bootstrap_iters
         return Resolved(
             evaluation,

@@ -54,7 +54,15 @@ def _without_difference(found: Mapping[str, Any], reply: Mapping[str, Any]) -> V
         return Verdict("unlogged", "the log has no line of this filter")
     if not found["has_scores"]:
         return Verdict("unlogged", "the log has no scores (--predict_only)")
-    return Verdict("identical", _cut(reply))
+    return Verdict("identical", _cut(reply) or _by_order(found))
+
+
+def _by_order(found: Mapping[str, Any]) -> str | None:
+    """Say that the log does not name its filters, if so."""
+    meant = found.get("meant", found["filter"])
+    if meant == found["filter"]:
+        return None
+    return f"compared with {meant!r} by its place: the log does not name its filters"
 
 
 def _cut(reply: Mapping[str, Any]) -> str | None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.harness.interface import Sample, TaskRequest
+from rescore_db.json_exact import loads
 from rescore_db.rescoring.shard import ScoredShard
 from rescore_db.rescoring.verdict import cannot_score
 from rescore_db.store import selection
@@ -72,15 +73,20 @@ def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
     # Parsed anew: a task's own code may have changed the documents that it scored.
     texts = task.target_texts(as_harness_samples(stored))
     off = [
-        (one.position, one.target, now)
+        (one.position, was, now)
         for one, now in zip(stored, texts, strict=True)
-        if now != one.target
+        if now != (was := target_text(one))
     ]
     if not off:
         return []
     position, logged, now = off[0]
     place = f"{len(off)} of {len(stored)} samples, first at position {position}"
     return [f"the target differs in {place}: {_short(now)} instead of {_short(logged)}"]
+
+
+def target_text(sample: StoredSample) -> str:
+    """Return a logged target as text: up to 0.4.3 lm-eval wrote it in its own type."""
+    return str(loads(sample.target)) if sample.target_is_json else sample.target
 
 
 def _short(text: object, width: int = 60) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from rescore_db.store.engine import backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -47,19 +47,26 @@ def write_rows(
     return backend(conn).write_rows(conn, table, names, rows)
 
 
-def find_ids(conn: Connection, table: Table, hashes: Iterable[bytes]) -> dict[bytes, int]:
-    """Return the ids of those hashes that a content table holds, by hash.
+def find_rows(
+    conn: Connection, table: Table, columns: Sequence[str], hashes: Iterable[bytes]
+) -> Iterator[Sequence[Any]]:
+    """Yield (hash, *columns) of those hashes that a content table holds.
 
     Args:
         conn: any connection.
-        table: one with the columns `hash` and `id`.
+        table: one with the column `hash`.
+        columns: what to return of each row.
         hashes: SHA-256, 32 bytes each; asked for in batches.
     """
-    known: dict[bytes, int] = {}
+    find = backend(conn).find_rows
     left = iter(hashes)
     while batch := list(islice(left, BATCH)):
-        known.update(backend(conn).find_ids(conn, table.name, batch))
-    return known
+        yield from find(conn, table.name, columns, batch)
+
+
+def find_ids(conn: Connection, table: Table, hashes: Iterable[bytes]) -> dict[bytes, int]:
+    """Return the ids of those hashes that a content table holds, by hash."""
+    return dict(find_rows(conn, table, ("id",), hashes))  # type: ignore[arg-type]  # pairs
 
 
 def next_id(conn: Connection, table: Table) -> int:

@@ -1,4 +1,4 @@
-"""Docs, prompts, requests, responses and targets: each distinct one is stored once.
+"""Docs, prompts, targets and requests: each distinct one is stored once.
 
 Everything here runs inside `atomic()`, after `bulk.lock_content`: then no other writer can add
 what was found missing, and ids can be handed out here.
@@ -8,52 +8,48 @@ from __future__ import annotations
 
 import hashlib
 import re
-from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import JSON, select
+from sqlalchemy import JSON, func, select
 
 from rescore_db import json_exact
 from rescore_db.store import schema
-from rescore_db.store.bulk import find_ids, next_id, write_rows
+from rescore_db.store.bulk import find_ids, find_rows, next_id, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection, Table
 
-BATCH: Final = 500  # hashes in one question
-
 Columns = tuple[bool, str, str | None]
 """(is_json, text, exact) of a content table."""
 
-DOUBTFUL: Final = ("\\u0000", "\\ud", "\\uD", "NaN", "Infinity")
+DOUBTFUL: Final = re.compile(r"\\u(?:0000|[dD])|NaN|Infinity")
 """What JSON text must lack to be read by every database's JSON functions as it stands."""
 
 FAR: Final = re.compile(r"[0-9][eE][+-]?[0-9]{3,}")
 """Numbers that may lie beyond what PostgreSQL's can hold; it takes them or fails."""
 
 
-class NewPart(NamedTuple):
-    """One of a request's parts: its context by hash, and arg_1 … as the JSON text of a list."""
-
-    context: bytes
-    rest_json: str
-
-
 class NewRequest(NamedTuple):
-    """A request before it has an id; `exact` is its JSON where it has no regular parts."""
+    """A request before it has an id; contents by hash, the other fields as in the schema."""
 
-    prompt_hash: bytes | None
+    doc: bytes
+    target: bytes
+    logged_doc_id: int | None
+    contexts: tuple[bytes, ...]
+    rest_json: str | None
     exact: str | None
-    parts: tuple[NewPart, ...]
+    prompt_hash: bytes | None
+    hashes_fit: bool | None
 
 
 class KnownRequest(NamedTuple):
     """A stored request."""
 
     id: int
-    prompt_hash: bytes | None
+    doc_id: int
+    hashes_fit: bool | None
 
 
 def text_key(text: str) -> bytes:
@@ -96,7 +92,8 @@ def add_docs(conn: Connection, docs: Mapping[bytes, str]) -> dict[bytes, int]:
 def mended_json(text: str) -> str | None:
     """Return JSON text that SQLite can query, None where the given text already is."""
     is_shallow = text.count("[") + text.count("{") < json_exact.MAX_QUERY_DEPTH
-    if is_shallow and not any(mark in text for mark in DOUBTFUL):
+    is_plain = "\\u" not in text and "NaN" not in text and "Infinity" not in text
+    if is_shallow and (is_plain or DOUBTFUL.search(text) is None):
         return None
     value = json_exact.loads(text)
     mended = json_exact.queryable(value)
@@ -111,11 +108,11 @@ def query_json(text: str) -> str:
 
 
 def add_texts(conn: Connection, table: Table, texts: Mapping[bytes, Columns]) -> dict[bytes, int]:
-    """Return the ids of contexts, targets or responses, stored where they are new.
+    """Return the ids of contexts or targets, stored where they are new.
 
     Args:
         conn: inside `atomic()`, after `lock_content`.
-        table: `schema.context`, `.target` or `.response`.
+        table: `schema.context` or `.target`.
         texts: hash (see `text_key`, `json_key`) → columns.
     """
     ids = find_ids(conn, table, texts)
@@ -129,42 +126,55 @@ def add_texts(conn: Connection, table: Table, texts: Mapping[bytes, Columns]) ->
     return ids
 
 
+def deletions(conn: Connection) -> int:
+    """Return how often something was deleted: ids that were seen before may be gone since."""
+    return int(conn.scalar(select(func.coalesce(func.max(schema.deletion.c.id), 0))) or 0)
+
+
 def find_requests(conn: Connection, hashes: Iterable[bytes]) -> dict[bytes, KnownRequest]:
     """Return those of some requests that are stored, by hash; asked for in batches."""
-    table = schema.request
-    query = select(table.c.hash, table.c.id, table.c.prompt_hash)
-    known: dict[bytes, KnownRequest] = {}
-    left = iter(hashes)
-    while batch := list(islice(left, BATCH)):
-        for hash_, key, prompt_hash in conn.execute(query.where(table.c.hash.in_(batch))):
-            known[hash_] = KnownRequest(key, prompt_hash)
-    return known
+    columns = ("id", "doc_id", "hashes_fit")
+    return {
+        hash_: KnownRequest(key, doc_id, None if fit is None else bool(fit))
+        for hash_, key, doc_id, fit in find_rows(conn, schema.request, columns, hashes)
+    }
 
 
 def add_requests(
-    conn: Connection, requests: Mapping[bytes, NewRequest], contexts: Mapping[bytes, Columns]
+    conn: Connection,
+    requests: Mapping[bytes, NewRequest],
+    ids: Mapping[str, Mapping[bytes, int]],
 ) -> dict[bytes, KnownRequest]:
-    """Store requests that `find_requests` did not find, with their contexts; return them.
+    """Store requests that `find_requests` did not find; return them by hash.
 
     Args:
         conn: inside `atomic()`, after `lock_content`.
-        requests: hash of the canonical arguments → the request.
-        contexts: every context that their parts name, by hash.
+        requests: hash → the request.
+        ids: for "doc", "target" and "context", the ids of all that the requests name, by hash.
     """
-    if not requests:
-        return {}
-    context_ids = add_texts(conn, schema.context, contexts)
-    first = next_id(conn, schema.request)
-    numbered = list(enumerate(requests.items(), first))
-    write_rows(
-        conn,
-        schema.request,
-        ((key, hash_, one.prompt_hash, one.exact) for key, (hash_, one) in numbered),
-    )
-    parts = (
-        (key, index, context_ids[part.context], part.rest_json)
-        for key, (_, one) in numbered
-        for index, part in enumerate(one.parts)
-    )
+    docs, targets, contexts = ids["doc"], ids["target"], ids["context"]
+    rows, parts = [], []
+    known = {}
+    for key, (hash_, one) in enumerate(requests.items(), next_id(conn, schema.request)):
+        doc_id = docs[one.doc]
+        first = one.contexts[0] if one.contexts else None
+        known[hash_] = KnownRequest(key, doc_id, one.hashes_fit)
+        rows.append(
+            (
+                key,
+                hash_,
+                doc_id,
+                targets[one.target],
+                one.logged_doc_id,
+                None if first is None else contexts[first],
+                *one[4:],
+            )
+        )
+        parts += [
+            (key, index, contexts[context])
+            for index, context in enumerate(one.contexts)
+            if context != first
+        ]
+    write_rows(conn, schema.request, rows)
     write_rows(conn, schema.request_part, parts)
-    return {hash_: KnownRequest(key, one.prompt_hash) for key, (hash_, one) in numbered}
+    return known

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from rescore_db.store.conditions.values import Dialect
     from rescore_db.store.fence.readonly import Fence
+    from rescore_db.store.space import Space
 
 
 class Backend(Protocol):
@@ -69,8 +70,10 @@ class Backend(Protocol):
     ) -> int:
         """Insert tuples, return how many."""
 
-    def find_ids(self, conn: Connection, table: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
-        """Return the ids of those hashes that a table holds; some hundred at a time."""
+    def find_rows(
+        self, conn: Connection, table: str, columns: Sequence[str], hashes: Sequence[bytes]
+    ) -> Sequence[Sequence[Any]]:
+        """Return (hash, *columns) of those hashes that a table holds; some hundred at a time."""
 
     def lock_content(self, conn: Connection) -> None:
         """Wait until this transaction is the only one that writes content."""
@@ -92,6 +95,9 @@ class Backend(Protocol):
 
     def fence(self) -> Fence:
         """Return what keeps users' SQL from writing, and from running for ever."""
+
+    def space(self) -> Space:
+        """Return what knows where its bytes are."""
 
 
 _BACKENDS: Final = ("sqlite", "postgresql")

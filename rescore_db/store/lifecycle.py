@@ -70,7 +70,8 @@ def check(url: str) -> Check:
     """Look for damage in a store; changes nothing, and takes constant memory.
 
     SQLite checks its file and its foreign keys, the schema is compared with what the migrations
-    make, and the identity of every content is derived again.
+    make, rows are looked for that refer to nothing, and the identity of every content is derived
+    again.
 
     Raises:
         StoreUnusableError: it can't be opened, or breaks off.
@@ -89,13 +90,14 @@ def check(url: str) -> Check:
 
 
 def _problems(conn: Connection, counted: Counter[str]) -> Iterator[Problem]:
-    from rescore_db.store.content_check import checked_contents
+    from rescore_db.store.content_check import checked_contents, orphans
 
     damages = [Problem(*damage) for damage in engines.backend(conn).damages(conn)]
     yield from damages
     if damages:
         return  # what a damaged file gives back proves nothing
     yield from _schema_differences(conn)
+    yield from (Problem(*orphan) for orphan in orphans(conn))
     for table, key, wrong in checked_contents(conn):
         counted[table] += 1
         if wrong is not None:

@@ -10,13 +10,13 @@ from sqlalchemy import func, select, tuple_
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.records import EvaluationRow, RunDetail, RunRow, SampleDetail, SampleRow, TaskRow
-from rescore_db.store import schema
+from rescore_db.store import labels, schema
 from rescore_db.store.sample_scores import scores_of
 from rescore_db.store.samples import read_samples
 from rescore_db.store.scoring_listings import get_scoring, list_scorings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import Connection, Row, ScalarSelect, Select
 
@@ -37,8 +37,14 @@ _SAMPLE_ID: Final = re.compile(r"([0-9]{1,18}):([0-9]{1,18})")
 # ------------------------------------------------------------------------------------------ runs
 
 
-def list_runs(conn: Connection, *, run_id: int | None = None) -> list[RunRow]:
-    """Return the runs, or one of them, in the order they came in."""
+def list_runs(
+    conn: Connection, *, run_id: int | None = None, tags: Collection[str] = ()
+) -> list[RunRow]:
+    """Return the runs, or one of them, or those with every one of some tags, as they came in.
+
+    Raises:
+        NotFoundError: no run has one of the tags.
+    """
     run, evaluation, scoring = schema.run, schema.evaluation, schema.scoring
     own = evaluation.c.run_id == run.c.id
     query = select(
@@ -47,6 +53,7 @@ def list_runs(conn: Connection, *, run_id: int | None = None) -> list[RunRow]:
         run.c.model,
         func.nullif(run.c.date, "").label("date"),
         run.c.version,
+        run.c.step,
         run.c.lm_eval_version,
         _count(evaluation, own).label("evaluations"),
         select(func.coalesce(func.sum(evaluation.c.n_samples), 0))
@@ -58,6 +65,10 @@ def list_runs(conn: Connection, *, run_id: int | None = None) -> list[RunRow]:
     ).order_by(run.c.id)
     if run_id is not None:
         query = query.where(run.c.id == run_id)
+    if tags:
+        labels.require_tags(conn, tags)
+        query = query.where(labels.has_tags(tags))
+    tagged = labels.tags_of(conn, None if run_id is None else [run_id])
     return [
         RunRow(
             id=row.id,
@@ -69,6 +80,8 @@ def list_runs(conn: Connection, *, run_id: int | None = None) -> list[RunRow]:
             evaluations=row.evaluations,
             samples=int(row.samples),
             scorings=row.scorings,
+            step=row.step,
+            tags=tagged.get(row.id, ()),
             notes=_texts(row.notes_json),
         )
         for row in conn.execute(query)
@@ -216,30 +229,28 @@ def _task_ids(conn: Connection, name: str) -> list[int]:
 
 def _samples(conn: Connection, keys: Sequence[tuple[int, int]]) -> list[SampleRow]:
     """Return the samples with these evaluations and positions, in their order."""
-    sample, evaluation, part = schema.sample, schema.evaluation, schema.request_part
-    first = (part.c.request_id == sample.c.request_id) & (part.c.index == 0)
+    sample, evaluation, request = schema.sample, schema.evaluation, schema.request
     query = (
         select(
             sample.c.evaluation_id,
             sample.c.position,
             sample.c.doc_id.label("doc_key"),
-            sample.c.logged_doc_id,
+            request.c.logged_doc_id,
             schema.run.c.id.label("run"),
             schema.run.c.model,
             schema.task.c.name.label("task"),
             schema.doc.c.text.label("doc"),
             schema.context.c.text.label("prompt"),
             schema.target.c.text.label("target"),
-            schema.response.c.text.label("response"),
+            sample.c.response,
         )
         .join(evaluation, evaluation.c.id == sample.c.evaluation_id)
         .join(schema.run, schema.run.c.id == evaluation.c.run_id)
         .join(schema.task, schema.task.c.id == evaluation.c.task_id)
         .join(schema.doc, schema.doc.c.id == sample.c.doc_id)
-        .join(schema.target, schema.target.c.id == sample.c.target_id)
-        .join(schema.response, schema.response.c.id == sample.c.response_id)
-        .outerjoin(part, first)
-        .outerjoin(schema.context, schema.context.c.id == part.c.context_id)
+        .join(request, request.c.id == sample.c.request_id)
+        .join(schema.target, schema.target.c.id == request.c.target_id)
+        .outerjoin(schema.context, schema.context.c.id == request.c.context_id)
         .where(tuple_(sample.c.evaluation_id, sample.c.position).in_(keys))
         .order_by(sample.c.evaluation_id, sample.c.position)
     )

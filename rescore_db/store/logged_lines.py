@@ -1,10 +1,11 @@
 """The lines of a samples file, built again from what is stored.
 
 Most lines follow from their sample's columns, the scores and `evaluation.layout_json`; the others
-(`line`) were kept whole.
+(`line`) were kept whole.  Files of older releases lack fields, which were added to read them, and
+write arguments as lists: `layout_json` says so under "form", and their lines come back as they
+were.
 """
 
-# No command asks for lines yet: `export` will.
 from __future__ import annotations
 
 from array import array
@@ -45,7 +46,8 @@ class LineFilter:
         id: of the scored filter.
         name: as logged.
         index: rank among the file's filters.
-        keys: the lines' fields in their order.
+        keys: the lines' fields in their order; those that were added to read them are left out.
+        named_arguments: arguments stand as `gen_args_0`, `arg_0` …, not as lists of lists.
         metrics: the value of the field `metrics`.
         offset: rank of a line in the file, less its sample's position.
         complete: every sample has it.
@@ -56,6 +58,7 @@ class LineFilter:
     name: str
     index: int
     keys: tuple[str, ...]
+    named_arguments: bool
     metrics: Any
     offset: int
     complete: bool
@@ -87,7 +90,8 @@ def _filters(conn: Connection, evaluation_id: int) -> list[LineFilter]:
     table = schema.evaluation
     layout = conn.scalar(select(table.c.layout_json).where(table.c.id == evaluation_id))
     logged = logged_evaluation(conn, evaluation_id)
-    shapes = json_exact.loads(layout).get("filters") if layout else None
+    whole = json_exact.loads(layout) if layout else {}
+    shapes, form = whole.get("filters"), whole.get("form", {})
     if not shapes or logged is None:
         msg = f"evaluation {evaluation_id} has no samples"
         raise NotFoundError(msg)
@@ -97,7 +101,8 @@ def _filters(conn: Connection, evaluation_id: int) -> list[LineFilter]:
             id=stored[shape["name"]].id,
             name=shape["name"],
             index=index,
-            keys=tuple(shape["keys"]),
+            keys=tuple(key for key in shape["keys"] if key not in form.get("added", ())),
+            named_arguments=form.get("arguments") != "lists",
             metrics=shape["metrics"],
             offset=shape["offset"],
             complete=stored[shape["name"]].complete,
@@ -175,7 +180,7 @@ def _fields(
         "doc_id": sample.logged_doc_id,
         "doc": json_exact.loads(sample.doc),
         "target": target,
-        "arguments": _logged_arguments(sample),
+        "arguments": _logged_arguments(sample) if one.named_arguments else sample.arguments,
         "resps": sample.responses,
         "filter": one.name,
         "metrics": one.metrics,

@@ -111,6 +111,7 @@ class ScoringOfRun:
     run_id: int
     model: str
     date: str
+    step: int | None
     lm_eval_version: str | None
 
 
@@ -176,11 +177,12 @@ def _group_metrics(conn: Connection, condition: ColumnElement[bool]) -> list[Gro
 
 
 def scorings_of_newest_runs(conn: Connection) -> list[ScoringOfRun]:
-    """Return every scoring of the newest version of each (model, date)."""
+    """Return every scoring of the newest version of each (model, date, origin)."""
     scoring, run, newer = schema.scoring, schema.run, schema.run.alias("newer")
     is_older = exists().where(
         newer.c.model == run.c.model,
         newer.c.date == run.c.date,
+        newer.c.origin == run.c.origin,
         newer.c.version > run.c.version,
     )
     query = (
@@ -193,6 +195,7 @@ def scorings_of_newest_runs(conn: Connection) -> list[ScoringOfRun]:
             run.c.id,
             run.c.model,
             run.c.date,
+            run.c.step,
             run.c.lm_eval_version,
         )
         .join(run, run.c.id == scoring.c.run_id)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rescore_db.store.conditions.values import Dialect
     from rescore_db.store.fence.readonly import Fence
+    from rescore_db.store.space import Space
 
 OLDEST: Final = 140000  # 14, as server_version_num
 CREATED_ON_OPEN: Final = False  # a database may be empty because the URL is wrong
@@ -145,10 +146,12 @@ def _as_it_is(json: str) -> str:
     return json
 
 
-def find_ids(conn: Connection, table: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the ids of those hashes that a table holds."""
-    query = f"SELECT hash, id FROM {table} WHERE hash = ANY(%s)"  # noqa: S608
-    return dict(conn.exec_driver_sql(query, (list(hashes),)).all())
+def find_rows(
+    conn: Connection, table: str, columns: Sequence[str], hashes: Sequence[bytes]
+) -> Sequence[Sequence[Any]]:
+    """Return (hash, *columns) of those hashes that a table holds."""
+    query = f"SELECT hash, {', '.join(columns)} FROM {table} WHERE hash = ANY(%s)"  # noqa: S608
+    return conn.exec_driver_sql(query, (list(hashes),)).all()
 
 
 def lock_content(conn: Connection) -> None:
@@ -233,5 +236,12 @@ def conditions() -> Dialect:
 def fence() -> Fence:
     """Return what fences users' SQL in PostgreSQL."""
     from rescore_db.store.fence import postgresql
+
+    return postgresql
+
+
+def space() -> Space:
+    """Return what knows where PostgreSQL's bytes are."""
+    from rescore_db.store.space import postgresql
 
     return postgresql

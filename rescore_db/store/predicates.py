@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 _OF_RUN: Final = frozenset({"run", "model", "date"})
+_OF_REQUEST: Final = frozenset({"prompt", "target"})
 
 
 def matching_docs(
@@ -137,7 +138,7 @@ def _condition(conn: Connection, where: str, scope: Scope) -> Condition:
 
 def _joined(fields: Collection[str]) -> FromClause:
     """Return the samples with their evaluation, joined with the tables of the fields alone."""
-    sample, evaluation, part = schema.sample, schema.evaluation, schema.request_part
+    sample, evaluation, request = schema.sample, schema.evaluation, schema.request
     tables: FromClause = sample.join(evaluation, evaluation.c.id == sample.c.evaluation_id)
     if "task" in fields:
         tables = tables.join(schema.task, schema.task.c.id == evaluation.c.task_id)
@@ -145,12 +146,10 @@ def _joined(fields: Collection[str]) -> FromClause:
         tables = tables.join(schema.run, schema.run.c.id == evaluation.c.run_id)
     if "doc" in fields:
         tables = tables.join(schema.doc, schema.doc.c.id == sample.c.doc_id)
+    if _OF_REQUEST & set(fields):
+        tables = tables.join(request, request.c.id == sample.c.request_id)
     if "target" in fields:
-        tables = tables.join(schema.target, schema.target.c.id == sample.c.target_id)
-    if "response" in fields:
-        tables = tables.join(schema.response, schema.response.c.id == sample.c.response_id)
+        tables = tables.join(schema.target, schema.target.c.id == request.c.target_id)
     if "prompt" in fields:
-        first = (part.c.request_id == sample.c.request_id) & (part.c.index == 0)
-        tables = tables.outerjoin(part, first)
-        tables = tables.outerjoin(schema.context, schema.context.c.id == part.c.context_id)
+        tables = tables.outerjoin(schema.context, schema.context.c.id == request.c.context_id)
     return tables

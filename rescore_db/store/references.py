@@ -256,11 +256,12 @@ def _runs(conn: Connection, *conditions: ColumnElement[bool]) -> list[_Run]:
 
 
 def _newest_runs(conn: Connection, *conditions: ColumnElement[bool]) -> list[_Run]:
-    """Return the newest version of each (model, date) among the runs, by date."""
+    """Return the newest version of each (model, date, origin) among the runs, by date."""
     newer = schema.run.alias("newer")
     is_older = exists().where(
         newer.c.model == schema.run.c.model,
         newer.c.date == schema.run.c.date,
+        newer.c.origin == schema.run.c.origin,
         newer.c.version > schema.run.c.version,
     )
     return _runs(conn, ~is_older, *conditions)

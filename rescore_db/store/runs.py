@@ -44,6 +44,8 @@ class NewRun:
 
     model: str
     date: str
+    origin: str = ""
+    step: int | None = None
     lm_eval_version: str | None = None
     results_json: str | None = None
     results_digest: bytes | None = None
@@ -71,14 +73,14 @@ class EvaluationFacts:
     num_fewshot: int | None = None
 
 
-def find_versions(conn: Connection, model: str, date: str) -> list[RunVersion]:
-    """Return the stored versions of a run, newest first."""
+def find_versions(conn: Connection, model: str, date: str, origin: str = "") -> list[RunVersion]:
+    """Return the stored versions of a run, newest first; `origin` as in the schema."""
     run, evaluation, task = schema.run, schema.evaluation, schema.task
     found = {
         row.id: RunVersion(row.id, row.version, row.results_digest)
         for row in conn.execute(
             select(run.c.id, run.c.version, run.c.results_digest)
-            .where(run.c.model == model, run.c.date == date)
+            .where(run.c.model == model, run.c.date == date, run.c.origin == origin)
             .order_by(run.c.version.desc())
         )
     }
@@ -93,16 +95,18 @@ def find_versions(conn: Connection, model: str, date: str) -> list[RunVersion]:
 
 
 def add_run(conn: Connection, new: NewRun) -> RunVersion:
-    """Store a run as the next version of its model and date."""
+    """Store a run as the next version of its model, date and origin."""
     table = schema.run
     last = conn.scalar(
         select(func.max(table.c.version)).where(
-            table.c.model == new.model, table.c.date == new.date
+            table.c.model == new.model, table.c.date == new.date, table.c.origin == new.origin
         )
     )
     row = table.insert().values(
         model=new.model,
         date=new.date,
+        origin=new.origin,
+        step=new.step,
         version=(last or 0) + 1,
         lm_eval_version=new.lm_eval_version,
         results_json=new.results_json,

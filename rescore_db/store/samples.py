@@ -15,7 +15,7 @@ from rescore_db.store import schema
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from sqlalchemy import Column, ColumnElement, Connection
+    from sqlalchemy import Column, ColumnElement, Connection, Row
 
 BATCH: Final = 200  # samples in memory at a time
 CONTEXTS: Final = 5000  # contexts in one question
@@ -107,7 +107,7 @@ def read_samples(
 ) -> list[StoredSample]:
     """Return the samples at some positions, in position order, those that there are."""
     rows = _sample_rows(conn, evaluation_id, positions)
-    arguments = _arguments(conn, {row.request_id: row.request_exact for row in rows})
+    arguments = _arguments(conn, {row.request_id: row for row in rows})
     return [
         StoredSample(
             position=row.position,
@@ -127,28 +127,28 @@ def read_samples(
 
 def _sample_rows(conn: Connection, evaluation_id: int, positions: Sequence[int]) -> Sequence[Any]:
     """Return rows with what `StoredSample` is made of."""
-    sample, doc, request = schema.sample, schema.doc, schema.request
-    response, target = schema.response, schema.target
+    sample, doc, request, target = schema.sample, schema.doc, schema.request, schema.target
     query = (
         select(
             sample.c.position,
             sample.c.doc_id,
             sample.c.nth,
             sample.c.request_id,
-            sample.c.logged_doc_id,
+            sample.c.response_is_json,
+            sample.c.response,
+            sample.c.response_exact,
             doc.c.text.label("doc"),
+            request.c.logged_doc_id,
+            request.c.context_id,
+            request.c.rest_json,
             request.c.exact.label("request_exact"),
-            response.c.is_json.label("response_is_json"),
-            response.c.text.label("response"),
-            response.c.exact.label("response_exact"),
             target.c.is_json.label("target_is_json"),
             target.c.text.label("target"),
             target.c.exact.label("target_exact"),
         )
         .join(doc, doc.c.id == sample.c.doc_id)
         .join(request, request.c.id == sample.c.request_id)
-        .join(response, response.c.id == sample.c.response_id)
-        .join(target, target.c.id == sample.c.target_id)
+        .join(target, target.c.id == request.c.target_id)
         .where(sample.c.evaluation_id == evaluation_id)
         .order_by(sample.c.position)
     )
@@ -162,22 +162,30 @@ def among(column: Column[int], positions: Sequence[int]) -> ColumnElement[bool]:
     return column.in_(positions)
 
 
-def _arguments(conn: Connection, requests: dict[int, str | None]) -> dict[int, Any]:
+def _arguments(conn: Connection, requests: dict[int, Row[Any]]) -> dict[int, Any]:
     """Return requests' arguments by request id; each context is read once."""
-    part = schema.request_part
-    query = (
-        select(part.c.request_id, part.c.context_id, part.c.rest_json)
-        .where(part.c.request_id.in_([key for key, exact in requests.items() if exact is None]))
-        .order_by(part.c.request_id, part.c.index)
-    )
-    rows = conn.execute(query).all()
-    contexts = _contexts(conn, {row.context_id for row in rows})
-    found: dict[int, Any] = {
-        key: [] if exact is None else json_exact.loads(exact) for key, exact in requests.items()
-    }
-    for request_id, context_id, rest_json in rows:
-        found[request_id].append([contexts[context_id], *json_exact.loads(rest_json)])
+    found: dict[int, Any] = {}
+    used: dict[int, list[int]] = {}  # request → its parts' contexts
+    for key, row in requests.items():
+        is_regular = row.request_exact is None
+        found[key] = json_exact.loads(row.rest_json if is_regular else row.request_exact)
+        if is_regular:
+            used[key] = [row.context_id] * len(found[key])
+    several = [key for key, contexts in used.items() if len(contexts) > 1]
+    for key, index, context_id in _other_contexts(conn, several) if several else ():
+        used[key][index] = context_id
+    contexts = _contexts(conn, {one for ids in used.values() for one in ids})
+    for key, ids in used.items():
+        pairs = zip(ids, found[key], strict=True)
+        found[key] = [[contexts[context_id], *rest] for context_id, rest in pairs]
     return found
+
+
+def _other_contexts(conn: Connection, requests: Sequence[int]) -> Sequence[Any]:
+    """Return (request, index, context) of parts whose context is not that of the first part."""
+    part = schema.request_part
+    query = select(part.c.request_id, part.c.index, part.c.context_id)
+    return conn.execute(query.where(part.c.request_id.in_(requests))).all()
 
 
 def _contexts(conn: Connection, ids: set[int]) -> dict[int, Any]:

@@ -1,14 +1,18 @@
 """The tables.  Alembic owns them: a store is made by the migrations, never from this file.
 
-Integer ids are assigned by the writer for content tables (`doc`, `context`, `request`,
-`response`, `target`), which are written in bulk, and by the database for the others.  Hashes are
-data with a UNIQUE index.  A text column that a database can't hold exactly has a twin, `exact`
-(see `json_exact`).  Columns named `json` or ending in `_json` hold JSON text as lm-eval wrote it.
+Integer ids are assigned by the writer for content tables (`doc`, `context`, `target`,
+`request`), which are written in bulk, and by the database for the others.  Hashes are data with a
+UNIQUE index.  A text column that a database can't hold exactly has a twin, `exact` (see
+`json_exact`).  Columns named `json` or ending in `_json` hold JSON text as lm-eval wrote it.
+
+Tables that are written in bulk declare no foreign keys: checking them row by row cost more than
+the rows themselves.  `bulk_references` names what their columns refer to; `db check` looks for
+rows that refer to nothing.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -56,6 +60,11 @@ def _ref(name: str, target: str, *, null: bool = False, primary_key: bool = Fals
     return Column(name, Id, key, nullable=null, primary_key=primary_key, autoincrement=False)
 
 
+def _bulk(name: str, *, null: bool = False, primary_key: bool = False) -> Column[int]:
+    """A reference in a table that is written in bulk, see `bulk_references`."""
+    return Column(name, Id, nullable=null, primary_key=primary_key, autoincrement=False)
+
+
 def _text(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
 
@@ -92,7 +101,7 @@ source_file = Table(
     metadata,
     _id(),
     _text("path"),
-    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the uncompressed bytes
+    Column("digest", LargeBinary, nullable=False),  # as `evaluation.digest`
     _whole("size"),  # bytes, uncompressed
     _text("read_at"),  # UTC, ISO 8601
 )
@@ -103,14 +112,17 @@ run = Table(
     _id(),
     _text("model"),
     _text("date"),  # ISO 8601 as the evaluating machine's clock said, "" where nothing tells
-    Column("version", Integer, nullable=False),  # 1, 2 … of the same (model, date)
+    # What tells undated runs of one model apart: the results file's name; "" for dated ones.
+    _text("origin"),
+    Column("version", Integer, nullable=False),  # 1, 2 … of the same (model, date, origin)
     _text("name", null=True),
+    _whole("step", null=True),  # of training, as users say
     _text("lm_eval_version", null=True),
     _text("results_json", null=True),  # the results file, exact; None where there was none
     Column("results_digest", LargeBinary, nullable=True),
     _text("notes_json"),  # list of texts: what was missing or odd at ingest
     _text("ingested_at"),
-    UniqueConstraint("model", "date", "version"),
+    UniqueConstraint("model", "date", "origin", "version"),
     UniqueConstraint("name"),
 )
 
@@ -133,7 +145,9 @@ evaluation = Table(
     _ref("run_id", "run"),
     _ref("task_id", "task"),
     _ref("source_file_id", "source_file", null=True),  # None: aggregates only
-    Column("digest", LargeBinary, nullable=True),  # SHA-256 of the samples, uncompressed
+    # What tells the samples file from others, see `harness_log.records`: 33 bytes; the 32 bytes
+    # of revisions before 0003 are the SHA-256 of the uncompressed file.
+    Column("digest", LargeBinary, nullable=True),
     _text("config_json", null=True),  # exact
     _text("layout_json"),  # how the samples file's lines looked, for export
     _whole("n_samples"),
@@ -161,24 +175,33 @@ doc = Table(
 
 context = _content("context")  # hash: SHA-256 of the text (or of its JSON)
 target = _content("target")
-response = _content("response")  # is_json False: the one response of the one request
 
 request = Table(
     "request",
     metadata,
     _id(assigned=True),
-    _hash(),  # SHA-256 of the logged `arguments` as json.dumps(…, ensure_ascii=False)
+    # SHA-256 of the line's head, `{"doc_id": … "arguments": {…}` as lm-eval writes it, a newline,
+    # and the three logged hashes as they stand: one look-up finds all that a model is not part of.
+    _hash(),
+    _bulk("doc_id"),
+    _bulk("target_id"),
+    _whole("logged_doc_id", null=True),  # lm-eval's doc_id, None where it is no 64-bit integer
+    _bulk("context_id", null=True),  # arg_0 of the first part, None where there is no part
+    _text("rest_json", null=True),  # list of what follows each part's context: [[arg_1, …], …]
+    _text("exact", null=True),  # JSON of the arguments where they have no regular parts
     Column("prompt_hash", LargeBinary, nullable=True),  # lm-eval's, of the first context
-    _text("exact", null=True),  # JSON of the whole value where it has no regular parts
+    # Whether the logged hashes are those of the content; None: there is one that can't be told.
+    Column("hashes_fit", Boolean(create_constraint=False), nullable=True),
+    Index(None, "doc_id"),
+    Index(None, "context_id"),
 )
 
 request_part = Table(
-    "request_part",
+    "request_part",  # only the parts whose context is not that of the first part
     metadata,
-    _ref("request_id", "request", primary_key=True),
+    _bulk("request_id", primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),  # gen_args_<index>
-    _ref("context_id", "context"),  # arg_0
-    _text("rest_json"),  # list of arg_1 …: [continuation], [generation arguments], or []
+    _bulk("context_id"),
     Index(None, "context_id"),
     sqlite_with_rowid=False,
 )
@@ -186,14 +209,14 @@ request_part = Table(
 sample = Table(
     "sample",
     metadata,
-    _ref("evaluation_id", "evaluation", primary_key=True),
+    _bulk("evaluation_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),  # 0-based, file order
-    _ref("doc_id", "doc"),
+    _bulk("doc_id"),
     Column("nth", Integer, nullable=False),  # 0 for a doc's first occurrence in the evaluation
-    _ref("request_id", "request"),
-    _ref("response_id", "response"),
-    _ref("target_id", "target"),
-    _whole("logged_doc_id", null=True),  # lm-eval's doc_id; None: see `line`
+    _bulk("request_id"),
+    _flag("response_is_json"),  # False: the one response of the one request, as text
+    _text("response"),  # else the JSON of the field `resps`
+    _text("response_exact", null=True),
     Index(None, "doc_id"),
     sqlite_with_rowid=False,
 )
@@ -201,7 +224,7 @@ sample = Table(
 line = Table(
     "line",
     metadata,
-    _ref("evaluation_id", "evaluation", primary_key=True),
+    _bulk("evaluation_id", primary_key=True),
     Column("filter_index", Integer, primary_key=True, autoincrement=False),
     Column("position", Id, primary_key=True, autoincrement=False),
     _whole("number"),  # 0-based rank among the file's records
@@ -278,7 +301,7 @@ scored_filter = Table(
 filtered_response = Table(
     "filtered_response",
     metadata,
-    _ref("scored_filter_id", "scored_filter", primary_key=True),
+    _bulk("scored_filter_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),
     # False: one request whose filtered response is this string.  True: the JSON of the list.
     _flag("is_json"),
@@ -308,7 +331,7 @@ aggregate = Table(
 score = Table(
     "score",
     metadata,
-    _ref("aggregate_id", "aggregate", primary_key=True),
+    _bulk("aggregate_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),
     Column("value", Double, nullable=True),  # None: not one number, see `exact`
     _text("exact", null=True),  # typed JSON where `value` and the metric's kind lose something
@@ -329,6 +352,34 @@ group_metric = Table(
     Column("stderr", Double, nullable=True),
     _text("stderr_exact", null=True),
     UniqueConstraint("scoring_id", "group", "filter", "metric"),
+)
+
+quarantine = Table(
+    "quarantine",  # lines that `ingest --skip-bad-lines` left out
+    metadata,
+    _id(),
+    _ref("evaluation_id", "evaluation"),
+    _whole("number"),  # 1-based line number in the file
+    _text("reason"),
+    _whole("size"),  # bytes of the line
+    Column("content", LargeBinary, nullable=False),  # the line as it stands, or how it begins
+    UniqueConstraint("evaluation_id", "number"),
+)
+
+deletion = Table(
+    "deletion",  # what users deleted; a new row tells writers that ids they remember may be gone
+    metadata,
+    _id(),
+    _text("what"),
+    _text("deleted_at"),  # UTC, ISO 8601
+)
+
+run_tag = Table(
+    "run_tag",
+    metadata,
+    _ref("run_id", "run", primary_key=True),
+    Column("tag", Text, primary_key=True),
+    sqlite_with_rowid=False,
 )
 
 subset = Table("subset", metadata, _id(), _text("name"), UniqueConstraint("name"))
@@ -357,3 +408,13 @@ subset_doc = Table(
     Index(None, "doc_id"),
     sqlite_with_rowid=False,
 )
+
+bulk_references: Final[dict[str, dict[str, str]]] = {
+    "request": {"doc_id": "doc", "target_id": "target", "context_id": "context"},
+    "request_part": {"request_id": "request", "context_id": "context"},
+    "sample": {"evaluation_id": "evaluation", "doc_id": "doc", "request_id": "request"},
+    "line": {"evaluation_id": "evaluation"},
+    "filtered_response": {"scored_filter_id": "scored_filter"},
+    "score": {"aggregate_id": "aggregate"},
+}
+"""table → column → the table whose `id` it holds, where the database is not told."""

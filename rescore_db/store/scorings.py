@@ -90,7 +90,10 @@ def find_standing(conn: Connection, scored_evaluation_id: int) -> Standing:
     """
     for row in _standing_rows(conn, schema.scored_evaluation.c.id, scored_evaluation_id):
         return _standing(row, _shards(conn, [row.id]).get(row.id, frozenset()))
-    msg = f"scored evaluation {scored_evaluation_id} is no longer in the store"
+    msg = (
+        f"scored evaluation {scored_evaluation_id} is no longer in the store: its run or scoring "
+        "was deleted meanwhile"
+    )
     raise NotFoundError(msg)
 
 

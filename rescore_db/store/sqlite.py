@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from rescore_db.store.conditions.values import Dialect
     from rescore_db.store.fence.readonly import Fence
+    from rescore_db.store.space import Space
 
 OLDEST: Final = (3, 38, 0)  # the first with ->>
 PAGE_BYTES: Final = 16384  # a fifth less work than 4096 to write; 32768 gains nothing more
@@ -140,13 +141,14 @@ def _looking_uri(path: Path, header: bytes) -> str:
     journal must be rolled back by whoever comes next, which needs a writer.
     """
     uses_wal = header[18:19] == b"\x02"
-    if uses_wal and not _holds_something(_beside(path, "-wal")):
+    if uses_wal and not _holds_something(beside(path, "-wal")):
         return f"{path.as_uri()}?immutable=1"
-    has_journal = _holds_something(_beside(path, "-journal"))
+    has_journal = _holds_something(beside(path, "-journal"))
     return f"{path.as_uri()}?mode={'rw' if has_journal and is_writable(path) else 'ro'}"
 
 
-def _beside(path: Path, suffix: str) -> Path:
+def beside(path: Path, suffix: str) -> Path:
+    """Return the path of one of a database's side files."""
     return path.with_name(path.name + suffix)
 
 
@@ -186,7 +188,7 @@ def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Connect to a file that exists; SQLAlchemy turns the errors of sqlite3 into its own."""
     can_write = is_writable(path)
     options = "mode=rw" if can_write else "mode=ro"
-    if not can_write and not _holds_something(_beside(path, "-wal")):
+    if not can_write and not _holds_something(beside(path, "-wal")):
         options = "immutable=1"
     conn = _open(path, options)
     if write:
@@ -306,11 +308,13 @@ def write_rows(
         return max(cursor.rowcount, 0)
 
 
-def find_ids(conn: Connection, table: str, hashes: Sequence[bytes]) -> dict[bytes, int]:
-    """Return the ids of those hashes that a table holds."""
+def find_rows(
+    conn: Connection, table: str, columns: Sequence[str], hashes: Sequence[bytes]
+) -> Sequence[Sequence[Any]]:
+    """Return (hash, *columns) of those hashes that a table holds."""
     marks = ", ".join("?" * len(hashes))
-    query = f"SELECT hash, id FROM {table} WHERE hash IN ({marks})"  # noqa: S608
-    return dict(conn.exec_driver_sql(query, tuple(hashes)).all())
+    query = f"SELECT hash, {', '.join(columns)} FROM {table} WHERE hash IN ({marks})"  # noqa: S608
+    return conn.exec_driver_sql(query, tuple(hashes)).all()
 
 
 def lock_content(conn: Connection) -> None:
@@ -362,5 +366,12 @@ def conditions() -> Dialect:
 def fence() -> Fence:
     """Return what fences users' SQL in SQLite."""
     from rescore_db.store.fence import sqlite
+
+    return sqlite
+
+
+def space() -> Space:
+    """Return what knows where SQLite's bytes are."""
+    from rescore_db.store.space import sqlite
 
     return sqlite

@@ -52,6 +52,8 @@ VIEWS: Final = (
             "model": _RUN["model"],
             "date": _RUN["date"],
             "version": "1, 2 … of the same model and date",
+            "step": "the training step that a user gave",
+            "tags": "the tags that users gave, in order, with commas between; NULL for none",
             "lm_eval_version": "the lm-eval that made it, where it says so",
             "evaluations": "how many tasks",
             "samples": "how many samples",

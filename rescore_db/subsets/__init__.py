@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
 from rescore_db.store import subsets
+from rescore_db.store.bulk import lock_content
+from rescore_db.store.deletion import last_deletion
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.predicates import matching_docs
 
@@ -52,18 +54,30 @@ def create_subset(
     if _NAME.fullmatch(name) is None:
         msg = f"a subset can't be called {name!r}: use letters, digits, '.', '_' and '-'"
         raise UsageError(msg)
-    with reading(engine) as conn:  # writers wait for no condition
-        if subsets.find_subset(conn, name) is not None:
-            msg = f"there is a subset named {name!r} already; choose another name"
-            raise AlreadyExistsError(msg)
-        docs = matching_docs(conn, where, run_ids=run_ids)
+    run = None if run_ids is None else _text(run_ids)
+    while True:
+        with reading(engine) as conn:  # writers wait for no condition
+            deletions = last_deletion(conn)
+            docs = _chosen(conn, name, where, run_ids)
+        with atomic(engine) as conn:
+            lock_content(conn)
+            if last_deletion(conn) == deletions:  # else some of the docs may be gone
+                return subsets.add_subset(conn, name=name, predicate=where, run=run, docs=docs)
+
+
+def _chosen(
+    conn: Connection, name: str, where: str, run_ids: Collection[int] | None
+) -> list[subsets.TaskDoc]:
+    """Return the documents of a subset that is to be made."""
+    if subsets.find_subset(conn, name) is not None:
+        msg = f"there is a subset named {name!r} already; choose another name"
+        raise AlreadyExistsError(msg)
+    docs = matching_docs(conn, where, run_ids=run_ids)
     if not docs:
         of = "" if run_ids is None else f" of run {_text(run_ids)}"
         msg = f"no sample{of} satisfies the condition; a subset of no documents was not made"
         raise NotFoundError(msg)
-    run = None if run_ids is None else _text(run_ids)
-    with atomic(engine) as conn:
-        return subsets.add_subset(conn, name=name, predicate=where, run=run, docs=docs)
+    return docs
 
 
 def _text(run_ids: Collection[int]) -> str:

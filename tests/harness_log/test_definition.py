@@ -28,6 +28,11 @@ def test_what_belongs_to_the_run_is_left_out() -> None:
     assert kept["doc_to_text"] == CONFIG["doc_to_text"]
 
 
+def test_the_version_counts_as_0_4_0_has_it() -> None:
+    assert definition_hash(text(metadata=[{"version": 2.0}])) == definition_hash(text())
+    assert definition_hash(text(metadata=[])) == definition_hash(text(metadata=None))
+
+
 @pytest.mark.parametrize(
     "changed",
     [

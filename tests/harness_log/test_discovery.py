@@ -47,6 +47,9 @@ def reasons(skipped: object) -> dict[str, str]:
         (f"samples_x_2020-01-01T00-00-00.000001_{DATE}.jsonl", ISO, "x_2020-01-01T00-00-00.000001"),
         (f"samples_sums_{DATE}.jsonl.gz", ISO, "sums"),
         ("samples_sums_2026-01-05T09-30-00.jsonl", "2026-01-05T09:30:00", "sums"),
+        ("results_2026-01-05T09:30:00.000101.json", ISO, None),
+        (f"samples_sums_{DATE}.json", ISO, "sums"),  # between 0.4.2 and 0.4.3
+        (f"samples_two\nlines_{DATE}.jsonl", ISO, "two\nlines"),
     ],
 )
 def test_a_name_tells_date_and_task(name: str, date: str, task: str | None) -> None:
@@ -127,6 +130,92 @@ def test_of_a_file_and_its_compressed_copy_the_plain_one_is_read(folder: Path) -
     assert len(found.skipped) == 2
 
 
+def test_equal_content_under_two_dates_is_two_runs(tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_text("{}")
+    for date in (DATE, "2026-01-06T09-30-00.000101"):  # as a cache of downloads keeps them
+        (tmp_path / f"samples_sums_{date}.jsonl").symlink_to(blob)
+
+    assert len(discover([str(tmp_path)]).runs) == 2
+
+
+def test_another_name_of_a_file_is_named(folder: Path) -> None:
+    (folder / "latest.json").symlink_to(folder / f"results_{DATE}.json")
+
+    found = discover([str(folder)])
+
+    assert len(found.runs) == 1
+    assert reasons(found.skipped) == {"latest.json": f"another name of results_{DATE}.json"}
+
+
+def test_a_link_that_leads_nowhere_is_an_error_where_data_should_be(folder: Path) -> None:
+    missing = folder / f"samples_gone_{DATE}.jsonl"
+    missing.symlink_to(folder / "nowhere")
+    (folder / "loop.jsonl").symlink_to(folder / "loop.jsonl")
+    (folder / "loop").symlink_to(folder / "loop")
+
+    found = discover([str(folder)])
+
+    assert len(found.runs[0].samples) == 2
+    assert {os.path.basename(one.file): one.message for one in found.errors} == {  # noqa: PTH119
+        missing.name: "cannot be read: No such file or directory",
+        "loop.jsonl": "cannot be read: Too many levels of symbolic links",
+    }
+
+
+def test_pipes_and_sockets_are_passed_over_in_folders_and_refused_alone(folder: Path) -> None:
+    pipe = folder / f"samples_pipe_{DATE}.jsonl"
+    os.mkfifo(pipe)
+
+    assert len(discover([str(folder)]).runs[0].samples) == 2
+    (error,) = discover([str(pipe)]).errors
+    assert error.message == "cannot be read: not a file, but a pipe, a socket or a device"
+
+
+def test_a_task_that_no_database_can_name_is_an_error(folder: Path) -> None:
+    name = os.fsdecode(f"samples_\udcff_{DATE}.jsonl".encode("utf-8", "surrogateescape"))
+    (folder / name).write_text("{}")
+
+    found = discover([str(folder)])
+
+    assert len(found.runs[0].samples) == 2
+    assert [one.message for one in found.errors] == [
+        "its name holds a character that no database holds: rename the file"
+    ]
+
+
+def test_dated_json_of_others_is_named(folder: Path) -> None:
+    (folder / f"loss_{DATE}.json").write_text('{"loss": [1, 2]}')
+    (folder / "my_run_2026-01-06T09-30-00.json").write_text(RESULTS)
+
+    found = discover([str(folder)])
+
+    assert [run.date for run in found.runs] == [ISO, "2026-01-06T09:30:00"]
+    assert set(reasons(found.skipped)) == {f"loss_{DATE}.json"}
+
+
+def test_samples_as_a_dated_array_are_samples(folder: Path) -> None:
+    (folder / f"samples_old_{DATE}.json").write_text('[\n  {\n    "doc_id": 0,\n    "doc": {}}]')
+
+    forms = {one.task: one.form for one in discover([str(folder)]).runs[0].samples}
+
+    assert forms == {"old": "array", "sums": "lines", "wmt16-de-en": "lines"}
+
+
+def test_several_models_and_dates_in_one_tree(tmp_path: Path) -> None:
+    for model in ("a__x", "b__y"):
+        (tmp_path / model).mkdir()
+        for day in (5, 6):
+            date = DATE.replace("-05T", f"-0{day}T")
+            (tmp_path / model / f"results_{date}.json").write_text(RESULTS)
+            (tmp_path / model / f"samples_sums_{date}.jsonl").write_text("{}")
+
+    runs = discover([str(tmp_path)]).runs
+
+    assert len({(run.folder, run.date) for run in runs}) == 4
+    assert all(run.results and len(run.samples) == 1 for run in runs)
+
+
 def test_files_that_are_not_lm_evals_are_named(folder: Path) -> None:
     (folder / "config.json").write_text('{"vocab_size": 3}')
     (folder / "results_2024.json").write_text('[{"a": 1}]')
@@ -139,20 +228,7 @@ def test_files_that_are_not_lm_evals_are_named(folder: Path) -> None:
     assert all("not a file of lm-eval" in reason for reason in skipped.values())
 
 
-def test_older_formats_are_recognised(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text('{\n "results": {\n  "arc": {"acc": 0.5}}}')
-    (tmp_path / "pretrained=x_arc.jsonl").write_text('[\n  {\n    "doc_id": 0,')
-
-    with pytest.raises(NotFoundError, match="no lm-eval files here that can be read") as caught:
-        discover([str(tmp_path)])
-
-    results, samples = sorted(str(caught.value).splitlines()[1:])
-    assert results.startswith("skipped: a results file without a date in its name")
-    assert results.endswith(f"not read yet: {tmp_path}/results.json")
-    assert samples.endswith(f"not read yet: {tmp_path}/pretrained=x_arc.jsonl")
-
-
-@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.json"])
+@pytest.mark.parametrize("path", ["nowhere", "nowhere/*.json", "nowhere" + "x" * 5000])
 def test_a_path_that_leads_nowhere_is_an_error(tmp_path: Path, path: str) -> None:
     with pytest.raises(NotFoundError, match="nowhere"):
         discover([str(tmp_path / path)])

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from rescore_db.errors import LogFormatError
 from rescore_db.harness_log.lines import (
     LogLine,
-    OlderFormatError,
     read_lines,
-    refuse_older,
     value_of,
 )
 
@@ -136,10 +134,3 @@ def test_a_line_over_the_limit_is_refused_before_it_is_read_whole() -> None:
     assert error.line == 2
     assert "RESCORE_MAX_LINE_MB" in error.message
     assert lines_of(b'{"a": 1}\n', limit=9)
-
-
-def test_a_file_of_a_release_before_filters_were_named_is_recognised() -> None:
-    (line,) = lines_of(b'{"doc": {}, "resps": [], "target": "x"}\n')
-
-    with pytest.raises(OlderFormatError, match=r"before 0\.4\.7"):
-        refuse_older(line, "f.jsonl")

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rescore_db.errors import LogFormatError
-from rescore_db.harness_log.results import model_from_folder, read_results
+from rescore_db.harness_log.results import (
+    is_results,
+    model_from_folder,
+    read_results,
+    training_step,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,3 +152,139 @@ def test_odd_entries_do_not_matter(tmp_path: Path) -> None:
     assert found.tasks["sums"].metrics == {("none", "acc"): (None, None)}
     assert found.tasks["sums"].config_json is None
     assert found.groups == ()
+
+
+OF_0_3: dict[str, Any] = {
+    "results": {
+        "arc": {"acc": 0.25, "acc_stderr": 0.01, "acc_norm": 0.5, "acc_norm_stderr": 0.02},
+        "wiki": {"word_perplexity": math.inf},
+    },
+    "versions": {"arc": 0, "wiki": 1},
+    "config": {
+        "model": "hf-causal",
+        "model_args": "use_accelerate=True,pretrained=larch/wren-160m,revision=step53000",
+        "num_fewshot": 5,
+        "limit": None,
+        "bootstrap_iters": 100000,
+    },
+}
+OF_0_4_0: dict[str, Any] = {
+    "results": {
+        "left": {"acc,none": 0.5, "acc_stderr,none": 0.1, "alias": " - left"},
+        "right": {"acc,none": 0.25, "acc_stderr,none": 0.1, "alias": " - right"},
+        "family": {"acc,none": 0.375, "acc_stderr,none": 0.1, "alias": "family"},
+    },
+    "groups": {"family": {"acc,none": 0.375, "acc_stderr,none": 0.1, "alias": "family"}},
+    "configs": {
+        "left": {"task": "left", "group": ["family", "other"], "metadata": [{"version": 2.0}]},
+        "right": {"task": "right", "group": "family", "num_fewshot": 3},
+    },
+    "versions": {"left": "Yaml", "right": "Yaml"},
+    "config": {"model": "hf", "model_args": "pretrained=/models/wren/checkpoint-500,dtype=float"},
+    "git_hash": "75a76af",
+}
+
+
+def test_results_before_0_4_are_read(tmp_path: Path) -> None:
+    found = read_results(write(tmp_path, OF_0_3))
+
+    assert set(found.tasks) == {"arc", "wiki"}
+    arc = found.tasks["arc"]
+    assert arc.metrics == {("none", "acc"): (0.25, 0.01), ("none", "acc_norm"): (0.5, 0.02)}
+    assert found.tasks["wiki"].metrics == {("none", "word_perplexity"): (math.inf, None)}
+    assert (arc.version_json, arc.num_fewshot, arc.config_json) == ("0", 5, None)
+    assert (found.model, found.step, found.date) == ("larch/wren-160m", 53000, None)
+    assert (found.lm_eval_version, found.bootstrap_iters) == (None, 100000)
+    assert json.loads(found.text) == OF_0_3
+
+
+def test_early_results_of_0_4_are_read(tmp_path: Path) -> None:
+    found = read_results(write(tmp_path, OF_0_4_0))
+
+    assert set(found.tasks) == {"left", "right"}
+    assert [one.version_json for one in found.tasks.values()] == ["2.0", '"Yaml"']
+    assert [one.num_fewshot for one in found.tasks.values()] == [None, 3]
+    assert [group.name for group in found.groups] == ["family"]
+    assert found.group_subtasks == {"family": ("left", "right")}
+    assert (found.model, found.step) == ("/models/wren/checkpoint-500", 500)
+
+
+def test_a_model_keeps_its_name_over_its_steps(tmp_path: Path) -> None:
+    steps = {}
+    for step in (0, 1000, 143000):
+        arguments = f"pretrained=larch/wren-160m,revision=step{step}"
+        content = OF_0_3 | {"config": OF_0_3["config"] | {"model_args": arguments}}
+        found = read_results(write(tmp_path, content))
+        steps[found.model, training_step(found)] = step
+
+    assert steps == {("larch/wren-160m", step): step for step in (0, 1000, 143000)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "step"),
+    [
+        ({"pretrained": "a/b", "revision": "step1000"}, "results.json", 1000),
+        ({"pretrained": "a/b", "revision": "stage1-step140000-tokens294B"}, "x.json", 140000),
+        ({"pretrained": "/m/step9/global_step10000/"}, "x.json", 10000),
+        ({"pretrained": "/m/iter_0001000", "revision": "main"}, "x.json", 1000),
+        ({"pretrained": "a/b", "peft": "out/checkpoint-750"}, "x.json", 750),
+        ({"pretrained": "a/b"}, "1.4b-5shot_step53000.json", 53000),
+        ({"pretrained": "a/b", "revision": "step7"}, "x_step9.json", 7),
+        ({"pretrained": "a/footstep5b", "revision": "main"}, "multistep3.json", None),
+        ({"pretrained": "a/step1.5"}, "results_2024-01-13T01-02-03.000403.json", None),
+        ({"pretrained": "a/step3b", "revision": None}, "x.json", None),
+    ],
+)
+def test_the_training_step_is_found(
+    tmp_path: Path, arguments: dict[str, Any], name: str, step: int | None
+) -> None:
+    path = tmp_path / name
+    path.write_text(json.dumps(CONTENT | {"config": {"model_args": arguments}}), encoding="utf-8")
+
+    assert training_step(read_results(str(path))) == step
+
+
+def test_another_name_tells_the_step_where_the_results_do_not(tmp_path: Path) -> None:
+    found = read_results(write(tmp_path, CONTENT))
+
+    assert training_step(found) is None
+    assert training_step(found, "wren_step20") == 20
+    assert training_step(None, "wren-checkpoint-30") == 30
+    assert training_step(None) is None
+
+
+@pytest.mark.parametrize(
+    ("logged", "date"),
+    [
+        (1705107323.000403, "2024-01-13T00:55:23.000403"),
+        (1705107323, "2024-01-13T00:55:23"),
+        ("2024-01-13", None),
+        (math.nan, None),
+        (-1, None),
+        (1e300, None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_the_date_is_in_utc(tmp_path: Path, logged: object, date: str | None) -> None:
+    assert read_results(write(tmp_path, CONTENT | {"date": logged})).date == date
+
+
+@pytest.mark.parametrize(
+    ("content", "is_ours"),
+    [
+        (OF_0_3, True),
+        ({key: OF_0_3[key] for key in ("results", "versions")}, True),
+        ({"results": {"a": {"x": 1}}, "versions": {"b": 0}}, False),
+        ({"results": {"a": {"x": "1"}}, "versions": {"a": 0}}, False),
+        ({"results": {"a": {"x": "1"}}, "versions": {"a": 0}, "config": {"model": "hf"}}, True),
+        ({"results": {"a": {}}, "versions": {"a": 0}}, False),
+        ({"results": {}, "versions": {}, "config": {"model": "hf"}}, False),
+        ({"results": {"a": 1}, "versions": {"a": 0}}, False),
+        ({"results": {"a": {"x": 1}}}, False),
+        ({"rows": [1]}, False),
+        ([], False),
+    ],
+)
+def test_results_files_are_told_from_other_json(content: object, is_ours: bool) -> None:
+    assert is_results(content) is is_ours

@@ -15,7 +15,7 @@ from rescore_db.store.scored import logged_evaluation, read_aggregates, read_fil
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-CONTENT = ("doc", "context", "target", "response", "request", "request_part")
+CONTENT = ("doc", "context", "target", "request", "request_part")
 ALL = (*CONTENT, "run", "task", "evaluation", "sample", "score", "aggregate", "scored_filter")
 
 

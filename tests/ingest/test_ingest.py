@@ -13,7 +13,7 @@ from rescore_db.ingest import ingest_paths
 from rescore_db.store import schema
 from rescore_db.store.engine import open_engine
 from tests.ingest.logs import DATE, Log, choices, dump, sums, sums_line
-from tests.ingest.stored import aggregates, column, counts, lines_back
+from tests.ingest.stored import aggregates, column, counts, exact, lines_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ def test_contents_are_stored_once(engine: Engine, tmp_path: Path) -> None:
     found = counts(engine)
     assert (found["run"], found["task"], found["evaluation"], found["sample"]) == (2, 2, 4, 16)
     assert (found["doc"], found["context"], found["request"]) == (8, 8, 8)
-    assert found["request_part"] == 4 + 4 * 3
+    assert found["request_part"] == 0, "each request has one context"
 
 
 def test_logged_scores_are_the_first_scoring(engine: Engine, tmp_path: Path) -> None:
@@ -342,7 +342,7 @@ def test_a_bad_file_without_results_leaves_nothing(engine: Engine, tmp_path: Pat
 def test_an_error_in_a_late_batch_leaves_nothing(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rescore_db.ingest.evaluation.BATCH_LINES", 2)
+    monkeypatch.setattr("rescore_db.ingest.reading.BATCH_LINES", 2)
     Log({"sums": bad_at(7)}, results=None).write(tmp_path)
 
     take(engine, tmp_path)
@@ -373,15 +373,20 @@ def test_a_broken_results_file_does_not_keep_samples_out(engine: Engine, tmp_pat
     assert column(engine, "run.results_json") == [None]
 
 
-def test_lines_of_older_releases_are_passed_over(engine: Engine, tmp_path: Path) -> None:
-    old = [{k: v for k, v in sums_line(0).items() if k not in {"filter", "metrics"}}]
+def test_lines_of_older_releases_come_back_as_they_were(engine: Engine, tmp_path: Path) -> None:
+    old = [
+        {k: v for k, v in sums_line(at).items() if k not in {"filter", "metrics"}}
+        for at in (0, 1, 0, 1)
+    ]
     Log({"sums": dump(old), "choices": choices()}).write(tmp_path)
 
     report = take(engine, tmp_path)
 
     assert report.errors == ()
-    assert "before 0.4.7" in report.skipped[0].reason
-    assert report.samples == 4
+    assert report.samples == 6
+    named = {("filter-1", "exact_match"), ("filter-2", "exact_match")}
+    assert named <= set(aggregates(engine, "sums")), "no configuration names them"
+    assert lines_back(engine, "sums") == [exact(line) for line in old]
 
 
 def test_a_long_line_is_an_error(

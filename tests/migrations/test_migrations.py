@@ -103,7 +103,7 @@ def test_tables_that_are_keyed_by_more_than_an_id_have_no_rowid(sqlite_url: str)
     without = {
         name.removeprefix("table ") for name, text in tables.items() if "WITHOUT ROWID" in text
     }
-    expected = "sample line request_part score filtered_response subset_doc"
+    expected = "sample line request_part score filtered_response subset_doc run_tag"
     assert without == set(expected.split())
 
 

@@ -123,7 +123,9 @@ def test_a_warning_says_which_rows_it_is_about() -> None:
 
 
 def test_a_warning_of_a_history_names_the_runs() -> None:
-    row = HistoryRow(1, "m", None, "logged", "t", "none", "acc", 0.5, None, 2, None, ("odd",))
+    row = HistoryRow(
+        1, "m", None, None, None, "logged", "t", "none", "acc", 0.5, None, 2, None, ("odd",)
+    )
     rows = [row, replace(row, metric="f1"), replace(row, run=2), replace(row, run=3, warnings=())]
 
     assert warnings_footer(rows) == ["note: odd (run 1, run 2)"]

@@ -47,13 +47,10 @@ def add_evaluation(conn: Connection, run_id: int, task: str, samples: Sequence[A
     rows = []
     seen: dict[int, int] = {}
     for position, one in enumerate(samples):
-        doc_id = _doc(conn, one.doc)
+        request_id, doc_id = _request(conn, one, position)
         nth = seen.get(doc_id, 0)
         seen[doc_id] = nth + 1
-        response = _text(conn, schema.response, one.response)
-        target = _text(conn, schema.target, one.target)
-        request = _request(conn, one.prompt)
-        rows.append((key, position, doc_id, nth, request, response, target, position))
+        rows.append((key, position, doc_id, nth, request_id, *_columns(one.response)))
     write_rows(conn, schema.sample, rows)
     table = schema.evaluation
     counts = {"n_samples": len(rows), "n_lines": len(rows)}
@@ -61,11 +58,11 @@ def add_evaluation(conn: Connection, run_id: int, task: str, samples: Sequence[A
     return key
 
 
-def _doc(conn: Connection, doc: Any) -> int:
+def _doc(conn: Connection, doc: Any) -> dict[bytes, int]:
     text = json.dumps(doc, ensure_ascii=False)
     if storable(text)[1] is not None:
         text = escaped(doc)
-    return content.add_docs(conn, {doc_hash(doc): text})[doc_hash(doc)]
+    return content.add_docs(conn, {doc_hash(doc): text})
 
 
 def _columns(value: Any) -> content.Columns:
@@ -73,18 +70,31 @@ def _columns(value: Any) -> content.Columns:
     return (is_json, *storable(json.dumps(value) if is_json else value))
 
 
-def _text(conn: Connection, table: Any, value: Any) -> int:
+def _text(conn: Connection, table: Any, value: Any) -> dict[bytes, int]:
     columns = _columns(value)
-    key = text_hash(columns[1] + (columns[2] or ""))
-    return content.add_texts(conn, table, {key: columns})[key]
+    return content.add_texts(conn, table, {text_hash(columns[1] + (columns[2] or "")): columns})
 
 
-def _request(conn: Connection, prompt: Any) -> int:
-    columns = _columns(prompt)
-    key = text_hash(columns[1])
+def _request(conn: Connection, one: Answered, logged_doc_id: int) -> tuple[int, int]:
+    """Store what one sample asks; return the ids of the request and of its document."""
+    ids = {
+        "doc": _doc(conn, one.doc),
+        "target": _text(conn, schema.target, one.target),
+        "context": _text(conn, schema.context, one.prompt),
+    }
+    doc, target, context = (next(iter(ids[name])) for name in ("doc", "target", "context"))
+    key = text_hash(f"{logged_doc_id} {doc.hex()} {target.hex()} {context.hex()}")
     known = content.find_requests(conn, [key])
     if key not in known:
-        part = content.NewPart(key, '[{"until": ["\\n"]}]')
-        new = {key: content.NewRequest(None, None, (part,))}
-        known = content.add_requests(conn, new, {key: columns})
-    return known[key].id
+        new = content.NewRequest(
+            doc=doc,
+            target=target,
+            logged_doc_id=logged_doc_id,
+            contexts=(context,),
+            rest_json='[[{"until": ["\\n"]}]]',
+            exact=None,
+            prompt_hash=None,
+            hashes_fit=None,
+        )
+        known = content.add_requests(conn, {key: new}, ids)
+    return known[key].id, known[key].doc_id

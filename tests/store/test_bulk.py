@@ -64,10 +64,10 @@ def test_texts_bytes_and_flags_come_back_as_they_were(engine: Engine) -> None:
     rows = content(*TEXTS)
     rows.append((2**40, bytes(range(256)), True, "[1]", '"\\u0000"'))
 
-    assert write(engine, schema.response, rows) == len(rows)
+    assert write(engine, schema.context, rows) == len(rows)
 
     with reading(engine) as conn:
-        found = [tuple(row) for row in conn.execute(select(schema.response))]
+        found = [tuple(row) for row in conn.execute(select(schema.context))]
     assert sorted(found) == sorted(rows)
     assert all(type(row[2]) is bool for row in found)
 
@@ -80,7 +80,7 @@ def test_numbers_come_back_as_they_were(engine: Engine, value: float | None) -> 
     row = ("g", "none", "acc", None, value, None, None, None)
     columns = [column.name for column in schema.group_metric.columns if column.name != "id"]
     with atomic(engine) as conn:
-        run = (1, "m", "", 1, None, None, None, None, "[]", "")
+        run = (1, "m", "", "", 1, None, None, None, None, None, "[]", "")
         write_rows(conn, schema.run, [run])
         write_rows(conn, schema.scoring, [(1, 1, "logged", "logged", b"", "{}", 1, None, "")])
         assert write_rows(conn, schema.group_metric, [(1, *row)], columns) == 1
@@ -110,9 +110,9 @@ def test_json_text_becomes_what_predicates_read(engine: Engine) -> None:
 
 
 def test_no_rows_are_no_rows(engine: Engine) -> None:
-    assert write(engine, schema.response, []) == 0
-    assert write(engine, schema.response, iter(())) == 0
-    assert count(engine, schema.response) == 0
+    assert write(engine, schema.context, []) == 0
+    assert write(engine, schema.context, iter(())) == 0
+    assert count(engine, schema.context) == 0
 
 
 def test_columns_are_chosen_and_the_others_stay_empty(engine: Engine) -> None:
@@ -122,9 +122,7 @@ def test_columns_are_chosen_and_the_others_stay_empty(engine: Engine) -> None:
 
 def test_reserved_words_are_names_too(engine: Engine) -> None:
     with atomic(engine) as conn:
-        write_rows(conn, schema.context, content("prompt"))
-        write_rows(conn, schema.request, [(1, digest(1), None, None)])
-        assert write_rows(conn, schema.request_part, [(1, 0, 1, "[]")]) == 1
+        assert write_rows(conn, schema.request_part, [(1, 0, 1)]) == 1
 
 
 def test_memory_does_not_grow_with_the_rows(engine: Engine) -> None:
@@ -132,7 +130,7 @@ def test_memory_does_not_grow_with_the_rows(engine: Engine) -> None:
     rows = ((at, digest(at), False, str(at % 10) * large, None) for at in range(1, 201))
     tracemalloc.start()
     try:
-        assert write(engine, schema.response, rows) == 200
+        assert write(engine, schema.context, rows) == 200
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -146,25 +144,25 @@ def test_an_iterator_that_fails_leaves_nothing(engine: Engine) -> None:
         raise ValueError(msg)
 
     with pytest.raises(ValueError, match="the log is damaged"):
-        write(engine, schema.response, rows())
+        write(engine, schema.context, rows())
 
-    assert count(engine, schema.response) == 0
-    assert write(engine, schema.response, content("a")) == 1
+    assert count(engine, schema.context) == 0
+    assert write(engine, schema.context, content("a")) == 1
 
 
 def test_a_taken_key_is_said_and_leaves_nothing(engine: Engine) -> None:
-    write(engine, schema.response, content("a"))
+    write(engine, schema.context, content("a"))
     again = [*content("b", start=2), (3, digest(1), False, "a", None)]
     with pytest.raises(AlreadyExistsError, match="hash"):
-        write(engine, schema.response, again)
-    assert count(engine, schema.response) == 1
+        write(engine, schema.context, again)
+    assert count(engine, schema.context) == 1
 
 
 @pytest.mark.parametrize(
     ("table", "row"),
     [
-        (schema.response, (1, digest(1), False, None, None)),
-        (schema.request_part, (7, 0, 7, "[]")),
+        (schema.context, (1, digest(1), False, None, None)),
+        (schema.run_tag, (7, "no such run")),
         (schema.scoring, (1, 1, "guessed", "x", b"", "{}", 1, None, "")),
     ],
 )
@@ -180,18 +178,18 @@ def test_a_savepoint_takes_back_rows(engine: Engine) -> None:
         raise ZeroDivisionError
 
     with atomic(engine) as conn:
-        write_rows(conn, schema.response, content("a"))
+        write_rows(conn, schema.context, content("a"))
         with pytest.raises(ZeroDivisionError), atomic(conn) as inner:
-            write_rows(inner, schema.response, failing())
-        write_rows(conn, schema.response, content("c", start=3))
+            write_rows(inner, schema.context, failing())
+        write_rows(conn, schema.context, content("c", start=3))
 
-    assert count(engine, schema.response) == 2
+    assert count(engine, schema.context) == 2
 
 
 def test_outside_a_transaction_nothing_is_written(engine: Engine) -> None:
     with engine.connect() as conn:
         for call in (
-            lambda: write_rows(conn, schema.response, content("a")),
+            lambda: write_rows(conn, schema.context, content("a")),
             lambda: lock_content(conn),
             lambda: refresh_statistics(conn),
         ):
@@ -203,22 +201,22 @@ def test_outside_a_transaction_nothing_is_written(engine: Engine) -> None:
 
 
 def test_known_hashes_are_found_in_any_number(engine: Engine) -> None:
-    write(engine, schema.response, content(*map(str, range(1200))))
+    write(engine, schema.context, content(*map(str, range(1200))))
     wanted = [digest(number) for number in range(1001, 2000)]
     with reading(engine) as conn:
-        assert find_ids(conn, schema.response, wanted) == {
+        assert find_ids(conn, schema.context, wanted) == {
             digest(number): number for number in range(1001, 1201)
         }
-        assert find_ids(conn, schema.response, []) == {}
+        assert find_ids(conn, schema.context, []) == {}
         assert find_ids(conn, schema.doc, iter(wanted)) == {}
 
 
 def test_ids_begin_at_one_and_go_on_after_the_largest(engine: Engine) -> None:
     with atomic(engine) as conn:
         lock_content(conn)
-        assert next_id(conn, schema.response) == 1
-        write_rows(conn, schema.response, content("a", "b", start=41))
-        assert next_id(conn, schema.response) == 43
+        assert next_id(conn, schema.context) == 1
+        write_rows(conn, schema.context, content("a", "b", start=41))
+        assert next_id(conn, schema.context) == 43
 
 
 ADD = """
@@ -231,13 +229,13 @@ engine = open_engine(url)
 for number in range(15):
     with atomic(engine) as conn:
         lock_content(conn)
-        first = next_id(conn, schema.response)
+        first = next_id(conn, schema.context)
         hashes = [f"{name} {number} {at}".encode() for at in range(20)]
         rows = [(first + at, hash_, False, name, None) for at, hash_ in enumerate(hashes)]
         shared = b"shared %d" % number
-        if not find_ids(conn, schema.response, [shared]):
+        if not find_ids(conn, schema.context, [shared]):
             rows.append((first + 20, shared, False, "shared", None))
-        write_rows(conn, schema.response, rows)
+        write_rows(conn, schema.context, rows)
 engine.dispose()
 """
 
@@ -251,7 +249,7 @@ def test_two_processes_share_contents_and_never_an_id(store_url: str) -> None:
 
     engine = open_engine(store_url, write=False)
     with reading(engine) as conn:
-        ids = conn.scalars(select(schema.response.c.id)).all()
+        ids = conn.scalars(select(schema.context.c.id)).all()
     engine.dispose()
     assert sorted(ids) == list(range(1, 2 * 15 * 20 + 15 + 1))
 
@@ -278,6 +276,6 @@ def test_statistics_can_be_refreshed_at_any_time(engine: Engine) -> None:
     with atomic(engine) as conn:
         add_subset(conn, "hard")
         refresh_statistics(conn)
-        write_rows(conn, schema.response, content("a"))
+        write_rows(conn, schema.context, content("a"))
         refresh_statistics(conn)
     assert subset_names(engine) == ["hard"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -204,52 +206,106 @@ def test_of_processes_that_make_a_store_at_once_each_finds_its_rows(empty_url: s
 # ---------------------------------------------------------------------------------------- check
 
 STRANGE = "a\x00b\ud800c"
-ARGUMENTS = {
-    1: {"gen_args_0": {"arg_0": "plain", "arg_1": {"until": ["\n"], "temperature": 0.0}}},
-    2: {
-        "gen_args_0": {"arg_0": STRANGE, "arg_1": " a"},
-        "gen_args_1": {"arg_0": "plain", "arg_1": ""},
-    },
-    3: {"gen_args_0": {"arg_0": ['[{"role": "user"}]'], "arg_1": {}}},
-    4: {"gen_args_0": {"arg_0": "plain"}},
-    5: ["no", "parts", STRANGE],
-}
-CONTEXTS = {"plain": 1, STRANGE: 2, json_exact.dumps(['[{"role": "user"}]']): 3}
+CHAT = ['[{"role": "user"}]']
 DOCS = ('{"q": "ü", "n": [1.0, -0.0, 1e16, NaN]}', '"text"', '{"q": "\\u0000\\ud800"}', "{}")
+CONTEXTS = ("plain", STRANGE, CHAT)
+TARGETS = ("plain", STRANGE, [1, "ü"])
+# (doc, target, parts as (context, rest) or what was logged in their place), each from 1
+REQUESTS: tuple[tuple[int, int, Any], ...] = (
+    (1, 1, [(1, [{"until": ["\n"], "temperature": 0.0}])]),
+    (2, 2, [(2, [" a"]), (1, [""])]),
+    (3, 3, [(3, [{}])]),
+    (4, 3, [(1, []), (1, ["ü"])]),
+    (1, 1, ["no", "parts", STRANGE]),
+    (1, 1, []),
+)
+
+
+def columns(values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Return the rows of contexts or targets."""
+    rows: list[tuple[Any, ...]] = []
+    for key, value in enumerate(values, 1):
+        if isinstance(value, str):
+            rows.append((key, text_key(value), False, *json_exact.storable(value)))
+        else:
+            text = json_exact.dumps(value)
+            rows.append((key, json_key(text.encode()), True, text, None))
+    return rows
+
+
+def written(value: Any) -> bytes:
+    """Return JSON as a log holds it: lone surrogates only as escapes."""
+    return json_exact.dumps(value).replace("\ud800", "\\ud800").encode()
+
+
+def fields_of(key: int) -> dict[str, bytes]:
+    """Return the fields of the line that a request came from."""
+    doc, target, parts = REQUESTS[key - 1]
+    arguments, prompt = parts or {}, None
+    if parts and isinstance(parts[0], tuple):
+        first = CONTEXTS[parts[0][0] - 1]
+        prompt = first if isinstance(first, str) else first[0]
+        arguments = {
+            f"gen_args_{at}": {
+                f"arg_{index}": value for index, value in enumerate([CONTEXTS[context - 1], *rest])
+            }
+            for at, (context, rest) in enumerate(parts)
+        }
+    fields = {
+        "doc_id": b"%d" % key,
+        "doc": DOCS[doc - 1].encode(),
+        "target": written(TARGETS[target - 1]),
+        "arguments": written(arguments),
+        "doc_hash": quoted(json_exact.doc_hash(json_exact.loads(DOCS[doc - 1]))),
+        "target_hash": quoted(json_exact.text_hash(str(TARGETS[target - 1]))),
+    }
+    return (
+        fields
+        if prompt is None
+        else {**fields, "prompt_hash": quoted(json_exact.text_hash(prompt))}
+    )
+
+
+def quoted(hash_: bytes) -> bytes:
+    return b'"%b"' % hash_.hex().encode()
+
+
+def request_row(key: int, fields: dict[str, bytes], *, fit: bool | None = True) -> tuple[Any, ...]:
+    """Return the row of a request; its hash is that of these fields."""
+    doc, target, parts = REQUESTS[key - 1]
+    is_regular = not parts or isinstance(parts[0], tuple)
+    names = ("doc_id", "doc", "target", "arguments")
+    head = b", ".join(b'"%b": %b' % (name.encode(), fields.get(name, b"")) for name in names)
+    hashes = b"".join(fields.get(name, b"") for name in ("doc_hash", "prompt_hash", "target_hash"))
+    prompt = fields_of(key).get("prompt_hash")
+    return (
+        key,
+        hashlib.sha256(b"{%b\n%b" % (head, hashes)).digest(),
+        doc,
+        target,
+        key if "doc_id" in fields else None,
+        parts[0][0] if parts and is_regular else None,
+        json_exact.dumps([rest for _, rest in parts]) if is_regular else None,
+        None if is_regular else json_exact.escaped(parts),
+        bytes.fromhex(prompt[1:-1].decode()) if prompt else None,
+        fit,
+    )
 
 
 def fill(engine: Engine) -> int:
     """Store every kind of content; return how many there are."""
-    texts = [
-        (1, text_key("plain"), False, "plain", None),
-        (2, text_key(STRANGE), False, *json_exact.storable(STRANGE)),
-        (
-            3,
-            json_key(b'["[{\\"role\\": \\"user\\"}]"]'),
-            True,
-            '["[{\\"role\\": \\"user\\"}]"]',
-            None,
-        ),
-    ]
     docs = [
         (at, json_exact.doc_hash(json_exact.loads(doc)), doc, None)
         for at, doc in enumerate(DOCS, 1)
     ]
+    keys = range(1, len(REQUESTS) + 1)
     with atomic(engine) as conn:
         write_rows(conn, schema.doc, docs)
-        for table in (schema.context, schema.target, schema.response):
-            write_rows(conn, table, texts)
-        for key, arguments in ARGUMENTS.items():
-            hash_ = json_exact.text_hash(json_exact.dumps(arguments))
-            exact = None if isinstance(arguments, dict) else json_exact.escaped(arguments)
-            write_rows(conn, schema.request, [(key, hash_, None, exact)])
-            if isinstance(arguments, dict):
-                for index, part in enumerate(arguments.values()):
-                    first, *rest = part.values()
-                    context = CONTEXTS[first if isinstance(first, str) else json_exact.dumps(first)]
-                    row = (key, index, context, json_exact.dumps(rest))
-                    write_rows(conn, schema.request_part, [row])
-    return len(docs) + 3 * len(texts) + len(ARGUMENTS)
+        write_rows(conn, schema.context, columns(CONTEXTS))
+        write_rows(conn, schema.target, columns(TARGETS))
+        write_rows(conn, schema.request, [request_row(key, fields_of(key)) for key in keys])
+        write_rows(conn, schema.request_part, [(2, 1, 1)])
+    return len(docs) + len(CONTEXTS) + len(TARGETS) + len(REQUESTS)
 
 
 def test_a_sound_store_has_no_problems(engine: Engine, store_url: str) -> None:
@@ -264,13 +320,17 @@ def test_a_sound_store_has_no_problems(engine: Engine, store_url: str) -> None:
     [
         ("UPDATE doc SET text = '{\"q\": 2}' WHERE id = 2", "doc 2", "its hash is not that"),
         ("UPDATE doc SET text = 'broken' WHERE id = 2", "doc 2", "its JSON can't be read"),
-        ("UPDATE response SET text = 'plane' WHERE id = 1", "response 1", "its hash is not"),
-        ("UPDATE response SET exact = NULL WHERE id = 2", "response 2", "its hash is not"),
+        ("UPDATE target SET text = 'plane' WHERE id = 1", "target 1", "its hash is not"),
         ("UPDATE target SET exact = 'x' WHERE id = 2", "target 2", "its exact text can't be read"),
+        ("UPDATE context SET exact = NULL WHERE id = 2", "context 2", "its hash is not"),
         ("UPDATE context SET is_json = (1 = 0) WHERE id = 3", "context 3", "its hash is not"),
         ("UPDATE request SET exact = '[]' WHERE id = 5", "request 5", "its hash is not"),
-        ("DELETE FROM request_part WHERE request_id = 4", "request 4", "its hash is not"),
-        ("UPDATE request_part SET rest_json = 'x' WHERE request_id = 1", "request 1", "its JSON"),
+        ("UPDATE request SET doc_id = 4 WHERE id = 5", "request 5", "its hash is not"),
+        ("UPDATE request SET target_id = 3 WHERE id = 1", "request 1", "its hash is not"),
+        ("UPDATE request SET logged_doc_id = 7 WHERE id = 1", "request 1", "its hash is not"),
+        ("UPDATE request SET context_id = 2 WHERE id = 1", "request 1", "its prompt's hash"),
+        ("UPDATE request SET rest_json = 'x' WHERE id = 1", "request 1", "its JSON"),
+        ("DELETE FROM request_part WHERE request_id = 2", "request 2", "its hash is not"),
         ("DROP VIEW history", "view history", "it is missing"),
         ("DROP INDEX ix_sample_doc_id", "index ix_sample_doc_id", "it is missing"),
         ("CREATE INDEX mine ON doc (text)", "index mine", "it is not part of a store"),
@@ -290,14 +350,14 @@ def test_what_is_wrong_is_named(
     named = [problem for problem in found.problems if where in f"{problem.where} {problem.what}"]
     assert named
     assert named[0].what.startswith(what)
-    if where[-1].isdigit() and where != "context 3":  # a context is part of a request as well
+    if where.startswith("request "):  # other contents are part of a request as well
         assert len(found.problems) == 1
 
 
 def test_problems_are_counted_and_the_first_are_shown(engine: Engine, store_url: str) -> None:
     wrong = [(at, at.to_bytes(32, "big"), False, "x", None) for at in range(1, 251)]
     with atomic(engine) as conn:
-        write_rows(conn, schema.response, wrong)
+        write_rows(conn, schema.context, wrong)
     found = lifecycle.check(store_url)
     assert (len(found.problems), found.n_problems) == (lifecycle.MAX_PROBLEMS, 250)
 
@@ -306,7 +366,7 @@ def test_a_damaged_file_is_seen(sqlite_url: str) -> None:
     engine = open_engine(sqlite_url)
     with atomic(engine) as conn:
         rows = [(at, at.to_bytes(32, "big"), False, "x" * 3000, None) for at in range(1, 200)]
-        write_rows(conn, schema.response, rows)
+        write_rows(conn, schema.context, rows)
     engine.dispose()
     path = Path(sqlite_url.removeprefix("sqlite:///"))
     content = bytearray(path.read_bytes())
@@ -318,10 +378,83 @@ def test_a_damaged_file_is_seen(sqlite_url: str) -> None:
 
 def test_rows_that_refer_to_nothing_are_seen(sqlite_url: str) -> None:
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as conn:
-        conn.execute("INSERT INTO request_part VALUES (7, 0, 7, '[]')")
+        conn.execute("INSERT INTO subset_version VALUES (7, 7, 1, '', NULL, 0, '')")
         conn.commit()
     found = lifecycle.check(sqlite_url)
-    assert {problem.where for problem in found.problems} == {"request_part"}
+    assert {problem.where for problem in found.problems} == {"subset_version"}
+
+
+def test_rows_written_in_bulk_that_refer_to_nothing_are_seen(
+    engine: Engine, store_url: str
+) -> None:
+    fill(engine)
+    with atomic(engine) as conn:
+        write_rows(conn, schema.score, [(4, position, 1.0, None) for position in range(3)])
+        write_rows(conn, schema.request_part, [(9, 1, 1)])
+        conn.exec_driver_sql("DELETE FROM doc WHERE id = 4")
+
+    found = lifecycle.check(store_url).problems
+
+    assert [(problem.where, problem.what) for problem in found] == [
+        ("request", "1 row refers to doc 4, which does not exist"),
+        ("request_part", "1 row refers to request 9, which does not exist"),
+        ("score", "3 rows refer to aggregate 4, which does not exist"),
+        ("request 4", "its doc is missing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        json_exact.dumps,
+        json_exact.escaped,
+        lambda value: json.dumps(value, ensure_ascii=False, separators=(",", ":")),
+        lambda value: json.dumps(value, separators=(",", ":")),
+    ],
+    ids=["as lm-eval", "ASCII", "compact", "compact ASCII"],
+)
+def test_requests_may_come_from_lines_that_were_written_again(
+    engine: Engine, store_url: str, write: Callable[[Any], str]
+) -> None:
+    fill(engine)
+    with atomic(engine) as conn:
+        conn.execute(schema.request.delete())
+        for key in range(1, len(REQUESTS) + 1):
+            fields = {
+                name: write(json_exact.loads(value)).replace("\ud800", "\\ud800").encode()
+                for name, value in fields_of(key).items()
+            }
+            write_rows(conn, schema.request, [request_row(key, fields)])
+    assert lifecycle.check(store_url).problems == ()
+
+
+@pytest.mark.parametrize("missing", ["doc_id", "doc_hash", "prompt_hash", "target_hash", "_hash"])
+def test_a_request_may_come_from_a_line_without_some_fields(
+    engine: Engine, store_url: str, missing: str
+) -> None:
+    fields = {name: text for name, text in fields_of(2).items() if not name.endswith(missing)}
+    fill(engine)
+    with atomic(engine) as conn:
+        conn.execute(schema.request.delete().where(schema.request.c.id == 2))
+        write_rows(conn, schema.request, [request_row(2, fields)])
+    assert lifecycle.check(store_url).problems == ()
+
+
+@pytest.mark.parametrize("fit", [False, None])
+def test_a_request_whose_logged_hashes_are_unknown_is_checked_by_its_prompt(
+    engine: Engine, store_url: str, fit: bool | None
+) -> None:
+    fields = {**fields_of(1), "doc_hash": b'"0"'}
+    fill(engine)
+    with atomic(engine) as conn:
+        conn.execute(schema.request.delete().where(schema.request.c.id == 1))
+        write_rows(conn, schema.request, [request_row(1, fields, fit=fit)])
+    assert lifecycle.check(store_url).problems == ()
+
+    with atomic(engine) as conn:
+        conn.exec_driver_sql("UPDATE request SET context_id = 2 WHERE id = 1")
+    (problem,) = lifecycle.check(store_url).problems
+    assert problem.what == "its prompt's hash is not that of its prompt"
 
 
 def test_checking_changes_nothing(sqlite_url: str) -> None:

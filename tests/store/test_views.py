@@ -24,10 +24,12 @@ PAIR = ["-1.25", "True"]
 # a generated text, log-likelihoods and eight repeats; logged scores and a rescoring.
 ROWS: dict[str, list[tuple[Any, ...]]] = {
     "run": [
-        (1, "org/m:1", DATE, 1, "first", "0.4.13", None, None, "[]", ""),
-        (2, "org/m:1", DATE, 2, None, None, None, None, "[]", ""),
-        (3, "other", "", 1, None, None, None, None, "[]", ""),
+        (1, "org/m:1", DATE, "", 1, "first", 2**40, "0.4.13", None, None, "[]", ""),
+        (2, "org/m:1", DATE, "", 2, None, None, None, None, None, "[]", ""),
+        (3, "other", "", "", 1, None, None, None, None, None, "[]", ""),
+        (4, "other", "", "results_b", 2, None, None, None, None, None, "[]", ""),
     ],
+    "run_tag": [(1, "b"), (1, "a"), (1, "B"), (3, "é")],
     "task": [
         (1, "gsm8k", "3.0", b"\x01\xab", "generate_until", None),
         (2, "arc", "null", b"\x02\xcd", None, None),
@@ -35,7 +37,7 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     "evaluation": [
         (1, 1, 1, None, None, None, "{}", 3, 3, 1319, 3, 5, 0, True, False, "[]"),
         (2, 1, 2, None, None, None, "{}", 1, 1, None, None, None, 1, True, True, "[]"),
-        (3, 3, 1, None, None, None, "{}", 1, 1, None, None, None, 0, False, False, "[]"),
+        (3, 3, 1, None, None, None, "{}", 4, 4, None, None, None, 0, False, False, "[]"),
     ],
     "doc": [
         (1, b"\xaa" * 32, '{"level": 3}', '{"level": 3}'),
@@ -43,21 +45,23 @@ ROWS: dict[str, list[tuple[Any, ...]]] = {
     ],
     "context": [(1, b"c1", False, "first prompt", None), (2, b"c2", False, "second prompt", None)],
     "target": [(1, b"t1", False, "42", None), (2, b"t2", True, '["a", "b"]', None)],
-    "response": [
-        (1, b"r1", False, "the answer", None),
-        (2, b"r2", True, '[[["-1.25", "True"]], [["-2.5", "False"]]]', None),
-        (3, b"r3", True, '[["a", "b\\nc", "\\u00e9"]]', None),
-        (4, b"r4", True, '[[[NaN, false]], [["nan", "x\\u0000"]]]', None),
-        (5, b"r5", True, "[[[-1.25e-7, false]], [null], [17, []]]", None),
+    "request": [
+        (1, b"q1", 1, 1, 17, 1, "[[{}]]", None, None, True),
+        (2, b"q2", 2, 1, 18, 1, "[[{}]]", None, None, True),
+        (3, b"q3", 1, 1, None, 1, "[[{}]]", None, None, None),
+        (4, b"q4", 1, 2, 0, 1, '[[" a"], [" b"]]', None, None, True),
+        (5, b"q5", 2, 1, 0, None, None, "[]", None, True),
     ],
-    "request": [(1, b"q1", None, None), (2, b"q2", None, None), (3, b"q3", None, "[]")],
-    "request_part": [(1, 0, 1, "[{}]"), (2, 0, 1, '[" a"]'), (2, 1, 2, '[" b"]')],
+    "request_part": [(4, 1, 2)],
     "sample": [
-        (1, 0, 1, 0, 1, 1, 1, 17),
-        (1, 1, 2, 0, 1, 3, 1, 18),
-        (1, 2, 1, 1, 1, 4, 1, None),
-        (2, 0, 1, 0, 2, 2, 2, 0),
-        (3, 0, 2, 0, 3, 5, 1, 0),
+        (1, 0, 1, 0, 1, False, "the answer", None),
+        (1, 1, 2, 0, 2, True, '[["a", "b\\nc", "\\u00e9"]]', None),
+        (1, 2, 1, 1, 3, True, '[[[NaN, false]], [["nan", "x\\u0000"]]]', None),
+        (2, 0, 1, 0, 4, True, '[[["-1.25", "True"]], [["-2.5", "False"]]]', None),
+        (3, 0, 2, 0, 5, True, "[[[-1.25e-7, false]], [null], [17, []]]", None),
+        (3, 1, 2, 1, 5, True, '["a", {"b": 1}, 1e-7, ["c"]]', None),
+        (3, 2, 2, 2, 5, True, '"d"', None),
+        (3, 3, 2, 3, 5, True, '{"e": [1]}', None),
     ],
     "recipe": [(1, b"\xde\xad", "{}", "")],
     "scoring": [
@@ -133,8 +137,8 @@ RUN_3 = {"run": 3, "model": "other", "date": None}
 EXPECTED: dict[str, tuple[str, Table]] = {
     "runs": (
         (
-            "SELECT id, name, date, version, lm_eval_version, evaluations, samples, is_newest"
-            " FROM runs ORDER BY id"
+            "SELECT id, name, date, version, step, tags, lm_eval_version, evaluations, samples,"
+            " is_newest FROM runs ORDER BY id"
         ),
         [
             {
@@ -142,6 +146,8 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 "name": "first",
                 "date": DATE,
                 "version": 1,
+                "step": 2**40,
+                "tags": "B,a,b",
                 "lm_eval_version": "0.4.13",
                 "evaluations": 2,
                 "samples": 4,
@@ -152,6 +158,8 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 "name": None,
                 "date": DATE,
                 "version": 2,
+                "step": None,
+                "tags": None,
                 "lm_eval_version": None,
                 "evaluations": 0,
                 "samples": 0,
@@ -162,14 +170,31 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 "name": None,
                 "date": None,
                 "version": 1,
+                "step": None,
+                "tags": "é",
                 "lm_eval_version": None,
                 "evaluations": 1,
-                "samples": 1,
+                "samples": 4,
+                "is_newest": True,
+            },
+            {
+                "id": 4,
+                "name": None,
+                "date": None,
+                "version": 2,
+                "step": None,
+                "tags": None,
+                "lm_eval_version": None,
+                "evaluations": 0,
+                "samples": 0,
                 "is_newest": True,
             },
         ],
     ),
-    "the newest runs": ("SELECT id FROM runs WHERE is_newest ORDER BY id", [{"id": 2}, {"id": 3}]),
+    "the newest runs": (
+        "SELECT id FROM runs WHERE is_newest ORDER BY id",
+        [{"id": 2}, {"id": 3}, {"id": 4}],
+    ),
     "evaluations": (
         "SELECT * FROM evaluations WHERE id = 1",
         [
@@ -230,13 +255,9 @@ EXPECTED: dict[str, tuple[str, Table]] = {
                 "nth": nth,
                 "prompt": "first prompt",
                 "target": "42",
-                "response": ROWS["response"][response - 1][3],
+                "response": ROWS["sample"][at][6],
             }
-            for at, doc, nth, index, response in (
-                (0, 1, 0, 17, 1),
-                (1, 2, 0, 18, 3),
-                (2, 1, 1, None, 4),
-            )
+            for at, doc, nth, index in ((0, 1, 0, 17), (1, 2, 0, 18), (2, 1, 1, None))
         ],
     ),
     "samples by doc": (
@@ -248,7 +269,7 @@ EXPECTED: dict[str, tuple[str, Table]] = {
         ],
     ),
     "a request without parts": (
-        "SELECT prompt, date FROM samples WHERE evaluation = 3",
+        "SELECT prompt, date FROM samples WHERE id = '3:0'",
         [{"prompt": None, "date": None}],
     ),
     "one text": (
@@ -281,15 +302,29 @@ EXPECTED: dict[str, tuple[str, Table]] = {
     ),
     "what no database can read as JSON": (
         "SELECT request, repeat, response FROM responses WHERE sample = '1:2'",
-        [{"request": 0, "repeat": 0, "response": ROWS["response"][3][3]}],
+        [{"request": 0, "repeat": 0, "response": ROWS["sample"][2][6]}],
     ),
     "values that are not text": (
-        "SELECT request, repeat, response FROM responses WHERE evaluation = 3 ORDER BY 1, 2",
+        "SELECT request, repeat, response FROM responses WHERE sample = '3:0' ORDER BY 1, 2",
         [
             {"request": 0, "repeat": 0, "response": "[-1.25e-7,false]"},
             {"request": 1, "repeat": 0, "response": "null"},
             {"request": 2, "repeat": 0, "response": "17"},
             {"request": 2, "repeat": 1, "response": "[]"},
+        ],
+    ),
+    "lists that are missing": (
+        (
+            "SELECT position, request, repeat, replace(response, ' ', '') AS response"
+            " FROM responses WHERE evaluation = 3 AND position > 0 ORDER BY 1, 2, 3"
+        ),
+        [
+            {"position": 1, "request": 0, "repeat": 0, "response": "a"},
+            {"position": 1, "request": 1, "repeat": 0, "response": '{"b":1}'},
+            {"position": 1, "request": 2, "repeat": 0, "response": "1e-7"},
+            {"position": 1, "request": 3, "repeat": 0, "response": "c"},
+            {"position": 2, "request": 0, "repeat": 0, "response": "d"},
+            {"position": 3, "request": 0, "repeat": 0, "response": '{"e":[1]}'},
         ],
     ),
     "scores": (
@@ -442,8 +477,8 @@ def test_views_say_the_same_on_both_databases(filled: Connection, case: str) -> 
 @pytest.mark.parametrize("view", ["samples", "responses", "scores", "metrics", "evaluations"])
 def test_no_row_is_lost_or_doubled(filled: Connection, view: str) -> None:
     rows = {
-        "samples": 5,
-        "responses": 1 + 3 + 1 + 2 + 4,
+        "samples": 8,
+        "responses": 1 + 3 + 1 + 2 + 4 + 4 + 1 + 1,
         "scores": 4,
         "metrics": 3,
         "evaluations": 3,
@@ -464,7 +499,7 @@ def test_counting_reads_no_content(filled: Connection, view: str) -> None:
         assert len(lines) == 2
         assert "Seq Scan on s" in lines[1]
     else:  # the few rows of runs and tasks, never a prompt
-        assert not any(f" {short} " in found for short in ("d", "p", "g"))
+        assert not any(f" {short} " in found for short in ("d", "q", "g"))
         assert "SUBQUERY" not in found
 
 

@@ -46,7 +46,7 @@ _COLUMNS: Final[dict[str, ColumnElement[str]]] = {
     "date": sa.func.nullif(schema.run.c.date, "", type_=sa.Text()),
     "prompt": schema.context.c.text,
     "target": schema.target.c.text,
-    "response": schema.response.c.text,
+    "response": schema.sample.c.response,
 }
 
 # Texts that JSON has one spelling for: neither an object, nor an array, nor a number that may be
