@@ -13,6 +13,7 @@ from alembic import context
 
 from rescore_db.settings import Settings
 from rescore_db.store import schema
+from rescore_db.store.columns import QueryJson
 from rescore_db.store.lifecycle import migrating
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def render_item(kind: str, item: object, autogen: AutogenContext) -> str | Literal[False]:
     """Write our two-database types into a new revision with the names that it imports."""
-    if kind == "type" and item is schema.QueryJson:
+    if kind == "type" and item is QueryJson:
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB().with_variant(sa.Text(), 'sqlite')"
     return False

@@ -677,7 +677,8 @@ def bring_rows(conn: sa.Connection) -> None:
     old = OLD_SAMPLE.c
     extents = sa.select(old.evaluation_id, sa.func.max(old.position), sa.func.count())
     bringer = Bringer(conn)
-    for evaluation_id, last, count in conn.execute(extents.group_by(old.evaluation_id)).all():
+    by_evaluation = extents.group_by(old.evaluation_id).order_by(old.evaluation_id)
+    for evaluation_id, last, count in conn.execute(by_evaluation).all():
         bringer.begin(evaluation_id)
         brought = sum(map(bringer.bring, range(0, last + 1, BATCH)))
         if brought != count:

@@ -38,14 +38,7 @@ Watch = Annotated[
     ),
 ]
 Interval = Annotated[
-    float | None,
-    typer.Option(
-        "--interval",
-        metavar="SECONDS",
-        min=0.1,
-        show_default=False,
-        help="How often --watch looks. [default: 10]",
-    ),
+    float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="How often --watch looks.")
 ]
 Name = Annotated[
     str | None,
@@ -101,14 +94,36 @@ EXAMPLES: Final = (
 )
 
 
+_MODES: Final = {
+    "dry_run": "--dry-run",
+    "errors": "--errors",
+    "watch": "--watch",
+    "responses": "--responses",
+}
+_TAKING: Final = ("", "--watch", "--responses")
+_MEANT_FOR: Final = {
+    "paths": ("", "--dry-run", "--watch"),
+    "skip_bad_lines": ("", "--watch"),
+    "interval": ("--watch",),
+    "name": ("", "--responses"),
+    "step": _TAKING,
+    "tag": _TAKING,
+    "task": ("--responses",),
+    "model": ("--responses",),
+    "date": ("--responses",),
+}
+"""Parameter → the modes in which it means something; "" is a plain ingest."""
+
+
 @with_output
 def ingest(
+    ctx: typer.Context,
     paths: Paths = None,
     skip_bad_lines: SkipBadLines = False,
     dry_run: DryRun = False,
     errors: Errors = False,
     watch: Watch = False,
-    interval: Interval = None,
+    interval: Interval = 10.0,
     name: Name = None,
     step: Step = None,
     tag: Tags = None,
@@ -128,57 +143,44 @@ def ingest(
     """
     from rescore_db.records import IngestOptions
 
+    _refuse_foreign(ctx)
     options = IngestOptions(skip_bad_lines, name, step, tuple(tag or ()))
-    modes = {"--dry-run": dry_run, "--errors": errors, "--watch": watch, "--responses": responses}
-    chosen = [mode for mode, is_on in modes.items() if is_on]
-    if len(chosen) > 1:
-        msg = f"{chosen[0]} and {chosen[1]} exclude each other"
-        raise UsageError(msg)
-    mode = chosen[0] if chosen else ""
-    _refuse_foreign(
-        mode,
-        {
-            "PATH": (paths, ("", "--dry-run", "--watch")),
-            "--skip-bad-lines": (skip_bad_lines, ("", "--watch")),
-            "--interval": (interval, ("--watch",)),
-            "--name": (name, ("", "--responses")),
-            "--step": (step, ("", "--watch", "--responses")),
-            "--tag": (tag, ("", "--watch", "--responses")),
-            "--task": (task, ("--responses",)),
-            "--model": (model, ("--responses",)),
-            "--date": (date, ("--responses",)),
-        },
-    )
     if responses is not None:
         intake.take_responses(responses, (task, model, date), options, out, db)
     elif errors:
         intake.list_quarantine(out, db)
-    elif not paths:
-        msg = "give a PATH: a folder, file, glob or URL that holds lm-eval's output"
-        raise UsageError(msg)
     elif dry_run:
-        intake.plan(paths, out, db)
+        intake.plan(paths or [], out, db)
     elif watch:
-        intake.watch(paths, interval, options, out, db)
+        intake.watch(paths or [], interval, options, out, db)
     else:
-        intake.take(paths, options, out, db)
+        intake.take(paths or [], options, out, db)
 
 
-def _refuse_foreign(mode: str, given: dict[str, tuple[object, tuple[str, ...]]]) -> None:
-    """Refuse options that mean nothing in a mode: they would have no effect.
-
-    Args:
-        mode: the option that chooses it, "" for a plain ingest.
-        given: option → its value, and the modes that it is for.
+def _refuse_foreign(ctx: typer.Context) -> None:
+    """Refuse options that mean nothing together: they would have no effect.
 
     Raises:
-        UsageError: there is one.
+        UsageError: there is one, or nothing to read is given.
     """
-    for option, (value, modes) in given.items():
-        if value is None or value is False or value == [] or mode in modes:
-            continue
-        if mode:
-            msg = f"{option} means nothing with {mode}: leave it out"
-        else:
-            msg = f"{option} is for {' and '.join(modes)} only"
+    given = {
+        one.name: one.opts[0] if one.opts[0].startswith("-") else "PATH"
+        for one in ctx.command.params
+        if (source := ctx.get_parameter_source(one.name or "")) is not None
+        and source.name == "COMMANDLINE"
+    }
+    modes = [option for key, option in _MODES.items() if key in given]
+    if len(modes) > 1:
+        msg = f"{modes[0]} and {modes[1]} exclude each other"
+        raise UsageError(msg)
+    mode = modes[0] if modes else ""
+    for key, meant_for in _MEANT_FOR.items():
+        if key in given and mode not in meant_for:
+            only = " and ".join(meant_for)
+            msg = (
+                f"{given[key]} means nothing with {mode}" if mode else f"{given[key]} is for {only}"
+            )
+            raise UsageError(msg)
+    if mode in _MEANT_FOR["paths"] and "paths" not in given:
+        msg = "Missing argument 'PATH': a folder, file, glob or URL that holds lm-eval's output"
         raise UsageError(msg)

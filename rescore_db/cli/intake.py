@@ -74,7 +74,7 @@ def list_quarantine(out: Output, db: str | None) -> None:
 
 def watch(
     folders: list[str],
-    interval: float | None,
+    interval: float,
     options: IngestOptions,
     out: Output,
     db: str | None,
@@ -88,9 +88,7 @@ def watch(
 
     with opened(db, write=True) as store, _ended_by_sigterm():
         notice(f"watching {', '.join(folders)}; Ctrl-C ends it")
-        report = store.watch(
-            folders, options=options, interval=10.0 if interval is None else interval, told=told
-        )
+        report = store.watch(folders, options=options, interval=interval, told=told)
     _tell(report, out)
 
 

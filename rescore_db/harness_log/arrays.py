@@ -50,6 +50,9 @@ class ArrayReader:
 
     An element that is no record raises when its turn comes; reading may go on behind it.  Where
     the array itself is broken nothing can be read any more.
+
+    Attributes:
+        text: the element that was read last, also if it is no record.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class ArrayReader:
             max_bytes: the longest element that is read.
             digest: is given every byte of the file, if the file is read to its end.
         """
+        self.text = b""
         self._file = file
         self._elements = _Splitter(stream, file, max_bytes, digest).elements()
 
@@ -76,10 +80,11 @@ class ArrayReader:
         Raises:
             LogFormatError: the element is no object or not UTF-8, or the array is broken.
         """
-        number, text, fields = next(self._elements)
+        self.text = b""
+        number, self.text, fields = next(self._elements)
         if fields is None:
-            fields = element_fields(text, self._file, number)
-        return LogLine(number, text, fields)
+            fields = element_fields(self.text, self._file, number)
+        return LogLine(number, self.text, fields)
 
 
 def read_array(

@@ -95,12 +95,12 @@ def divide(numbers: Sequence[int], documents: array[int], expected: int | None) 
     total = len(documents)
     if not total:
         return ONE_BLOCK
-    count = expected or _periods(documents)
+    rising = [0, *(at for at in range(1, total) if documents[at] <= documents[at - 1])]
+    count = expected or (1 if len(rising) == 1 else _periods(documents))
     if count and total % count == 0:
         size = total // count
         if all(documents[at : at + size] == documents[:size] for at in range(size, total, size)):
             return Blocks(count, tuple(numbers[0:total:size]), is_even=True)
-    rising = [0, *(at for at in range(1, total) if documents[at] <= documents[at - 1])]
     often = Counter(documents)
     most = max(often.values())
     count = expected or (most if len(rising) == most else max(1, round(total / len(often))))
@@ -112,10 +112,8 @@ def divide(numbers: Sequence[int], documents: array[int], expected: int | None) 
 
 def _periods(documents: array[int]) -> int:
     """Return how many blocks there are if each begins with the first document; 0 if none fits."""
-    if len(set(documents)) == len(documents):
-        return 1
     try:
         size = documents.index(documents[0], 1)
     except ValueError:
-        return 0
+        return 1 if len(set(documents)) == len(documents) else 0
     return 0 if len(documents) % size else len(documents) // size

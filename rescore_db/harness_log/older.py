@@ -245,6 +245,11 @@ class OlderRecords:
         return () if self._completer is None else self._completer.guessed
 
     @property
+    def refused(self) -> bytes:
+        """The text of the element that raised last; empty where the array itself is broken."""
+        return self._lines.text if isinstance(self._lines, ArrayReader) else b""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What users should know, after the first record."""
         return () if self._completer is None else self._completer.notes

@@ -308,11 +308,8 @@ def _given(responses: list[list[Any]], kinds: list[Kind]) -> dict[str, Any]:
         [_BACK[kind](one) for one in repeats]
         for kind, repeats in zip(kinds, responses, strict=True)
     ]
-    is_single = len(back) == 1
-    if is_single and len(back[0]) == 1 and kinds[0] != "log-likelihood":
-        return {"response": back[0][0]}
-    if is_single and kinds[0] != "log-likelihood":
-        return {"responses": back[0]}
+    if len(back) == 1 and not any(isinstance(one, list) for one in back[0]):
+        return {"response": back[0][0]} if len(back[0]) == 1 else {"responses": back[0]}
     if kinds[0] == "log-likelihood" and all(len(repeats) == 1 for repeats in back):
         return {"responses": [repeats[0] for repeats in back]}
     return {"responses": back}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import msgspec
 
 from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
-from rescore_db.harness_log.lines import LogLine
+from rescore_db.harness_log.lines import REQUIRED, LogLine
 from rescore_db.harness_log.records import record_of
 from rescore_db.harness_log.responses import ABSENT, FieldError, check_fit
 from rescore_db.harness_log.written import encoded
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from rescore_db.harness_log.records import Record
     from rescore_db.harness_log.responses import ResponseLine
     from rescore_db.store.asked import AskedRequest
+
+NOT_LOGGED: Final = msgspec.Raw(b"null")
+"""What stands in a record's fields behind its head, which nobody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +221,9 @@ def _record(
         f"gen_args_{index}": {f"arg_{at}": value for at, value in enumerate(request)}
         for index, request in enumerate(arguments)
     }
-    fields = {} if doc_id is None else {"doc_id": msgspec.Raw(str(doc_id).encode())}
+    fields = dict.fromkeys(REQUIRED, NOT_LOGGED)
+    if doc_id is not None:
+        fields["doc_id"] = msgspec.Raw(str(doc_id).encode())
     fields["doc"] = msgspec.Raw(doc)
     fields["target"] = msgspec.Raw(encoded(json_exact.dumps(target)))
     fields["arguments"] = msgspec.Raw(encoded(json_exact.dumps(named)))

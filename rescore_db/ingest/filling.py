@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rescore_db.errors import LogFormatError
+from rescore_db.errors import LogFormatError, NotFoundError
 from rescore_db.harness_log import results as results_file
 from rescore_db.ingest.evaluation import fill_evaluation
 from rescore_db.ingest.reading import SamplesReader
@@ -147,6 +147,8 @@ class SamplesIngest:
         run, source = self._run, self._source
         if run.run_id is None:
             run.require_unchanged(conn)
+        else:
+            self._require_run(conn, run.run_id)
         run_id = run.run_id or runs.add_run(conn, run.new_run()).id
         task = self._task_results(conn, run_id)
         known = runs.find_evaluation(conn, run_id, source.task)
@@ -157,6 +159,21 @@ class SamplesIngest:
         else:
             key = runs.add_evaluation(conn, run_id, add_task(conn, source.task, task), facts(task))
         return run_id, key, logged.find_or_add_scoring(conn, run_id), task
+
+    def _require_run(self, conn: Connection, run_id: int) -> None:
+        """Make sure that the run of the files before this one is still there.
+
+        Raises:
+            NotFoundError: somebody deleted it.
+        """
+        files = self._run.files
+        versions = runs.find_versions(conn, self._run.model, files.date, files.origin)
+        if run_id not in {one.id for one in versions}:
+            msg = (
+                f"run {run_id} ({self._run.label}) was deleted while its files were read: "
+                "run the same command again to have all of it"
+            )
+            raise NotFoundError(msg)
 
     def _task_results(self, conn: Connection, run_id: int) -> TaskResults | None:
         """Return what is known of the task: from the results file at hand, else the stored one."""

@@ -162,7 +162,8 @@ class SamplesReader:
             except LogFormatError as error:
                 if not self._skip_bad or error.line is None:
                     raise
-                self._leave_out(error.line, error.message, 0, b"")
+                refused = records.refused
+                self._leave_out(error.line, error.message, len(refused), refused)
                 continue
             self.form, self.notes = records.form, records.notes
             yield record_of(line)

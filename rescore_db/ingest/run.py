@@ -9,17 +9,21 @@ from rescore_db.errors import LogFormatError
 from rescore_db.harness_log import results as results_file
 from rescore_db.harness_log.files import size_on_disk
 from rescore_db.harness_log.locations import base_name
+from rescore_db.harness_log.older import filter_names
 from rescore_db.ingest.digests import FileDigests
 from rescore_db.ingest.filling import OvertakenError, SamplesIngest
 from rescore_db.ingest.requests import Requests
-from rescore_db.ingest.tasks import add_task, facts
+from rescore_db.ingest.tasks import add_task, definition, facts
 from rescore_db.ingest.versions import Decision, Incoming, decide, has_samples
 from rescore_db.records import IngestOptions
 from rescore_db.store import logged, runs
 from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, reading
+from rescore_db.store.filter_names import name_filters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection, Engine
 
     from rescore_db.harness_log.discovery import RunFiles, SamplesFile
@@ -243,15 +247,17 @@ class RunIngest:
             conn, scoring_id, [(group.name, group.metrics, group.n) for group in results.groups]
         )
         summed: list[int] = []
-        bare: list[int] = []
+        alone = []
         for task in results.tasks.values():
             known = version.evaluations.get(task.name)
             if known is not None:
                 runs.set_facts(conn, known.id, add_task(conn, task.name, task), facts(task))
+                name_filters(conn, known.id, filter_names(task))
                 logged.add_aggregates(conn, known.id, task.metrics, task.higher_is_better)
                 summed += [known.id] if task.metrics else []
             elif task.metrics:
-                bare.append(_add_aggregates_only(conn, version.id, scoring_id, task))
+                alone.append(task)
+        bare = _add_aggregates_only(conn, version.id, scoring_id, alone)
         return version.id, [*summed, *bare], bare
 
     # ------------------------------------------------------------------------------ one by one
@@ -272,13 +278,16 @@ class RunIngest:
         self.tally.finish(source.path, size_on_disk(source.path))
 
 
-def _add_aggregates_only(conn: Connection, run_id: int, scoring_id: int, task: TaskResults) -> int:
-    """Store a task's aggregates; return the evaluation, which has no samples."""
-    key = runs.add_evaluation(conn, run_id, add_task(conn, task.name, task), facts(task))
-    scored_id = logged.open_evaluation(conn, scoring_id, key)
-    logged.set_aggregates(conn, scored_id, task.metrics, task.higher_is_better)
-    logged.close_evaluation(conn, scored_id, 0)
-    return key
+def _add_aggregates_only(
+    conn: Connection, run_id: int, scoring_id: int, tasks: Sequence[TaskResults]
+) -> list[int]:
+    """Store tasks' aggregates; return the evaluations, which have no samples."""
+    task_ids = runs.add_tasks(conn, [definition(one.name, one) for one in tasks])
+    new = zip(task_ids, map(facts, tasks), strict=True)
+    keys = runs.add_evaluations(conn, run_id, list(new))
+    aggregates = [(one.metrics, one.higher_is_better) for one in tasks]
+    logged.add_bare_evaluations(conn, scoring_id, keys, aggregates)
+    return keys
 
 
 def run_size(files: RunFiles) -> int:

@@ -16,17 +16,21 @@ if TYPE_CHECKING:
 
 def add_task(conn: Connection, name: str, task: TaskResults | None) -> int:
     """Store a task's definition as far as it is known; return its id."""
+    return runs.add_task(conn, definition(name, task))
+
+
+def definition(name: str, task: TaskResults | None) -> runs.NewTask:
+    """Return a task's definition as far as it is known."""
     config_json = None if task is None else task.config_json
     config = None if config_json is None else loads(config_json)
     output_type = config.get("output_type") if isinstance(config, dict) else None
-    new = runs.NewTask(
+    return runs.NewTask(
         name=name,
         version="null" if task is None else task.version_json,
         hash=definition_hash(config_json),
         output_type=output_type if isinstance(output_type, str) else None,
         definition_json=None if config_json is None else definition_json(config_json),
     )
-    return runs.add_task(conn, new)
 
 
 def facts(task: TaskResults | None) -> runs.EvaluationFacts:

@@ -10,6 +10,7 @@ import msgspec
 from rescore_db.harness_log.lines import value_of
 from rescore_db.ingest import contents
 from rescore_db.ingest.assemble import scored_metrics
+from rescore_db.json_exact import UNSTORABLE
 from rescore_db.store import logged, schema, scores
 from rescore_db.store.bulk import write_rows
 from rescore_db.store.samples import BATCH, read_samples
@@ -165,6 +166,9 @@ class EvaluationWriter:
 
     def _add_metric(self, written: WrittenFilter, name: str, value: Any) -> WrittenMetric:  # noqa: ANN401
         """Store a metric; its first value decides its kind (a null leaves it at "float")."""
+        if UNSTORABLE.search(name):
+            msg = f"the name {name!r} holds a character that no database holds"
+            raise ValueError(msg)
         kind = "float" if value is None else kind_of(value)
         new = scores.NewAggregate(written.id, len(written.metrics), name, kind, n=0)
         metric = WrittenMetric(scores.add_aggregate(self._conn, new), kind, 0, {})

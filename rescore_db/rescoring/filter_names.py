@@ -49,7 +49,6 @@ def learn_filter_names(
         return
     with reading(engine) as conn:
         guessed = guessed_filters(conn, evaluation_id)
-    names = filters_meant(guessed, definition["filters"])
-    if any(old != new for old, new in names.items()):
+    if guessed:
         with atomic(engine) as conn:
-            name_filters(conn, evaluation_id, names)
+            name_filters(conn, evaluation_id, definition["filters"])

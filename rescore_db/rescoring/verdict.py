@@ -42,6 +42,9 @@ def judge(found: Mapping[str, Any], reply: Mapping[str, Any]) -> Verdict:
     if not found["is_defined"]:
         changed = _listed(reply["differences"]) or "the definition has other filters"
         return Verdict("drift", f"the task has no filter {found['filter']!r} now: {changed}")
+    accounts = reply.get("filters")
+    if accounts and not any(one["is_logged"] for one in accounts):
+        return Verdict("unlogged", "there is no log: the responses were made elsewhere")
     if not found["is_logged"]:
         changed = _listed(reply["differences"]) or "the log may be incomplete"
         return Verdict("drift", f"the log has no filter {found['filter']!r}: {changed}")

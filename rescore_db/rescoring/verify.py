@@ -199,9 +199,9 @@ class Verifier:
             filters = [] if key is None else scored.read_filters(conn, key)
         verdict = Verdict(UNSUPPORTED, one.trouble)
         blank = {"total": 0, "shown": []}
+        named = [(found.name, found.n) for found in filters] or [("", 0)]  # made elsewhere: no log
         return [
-            _row(one.evaluation, blank | {"filter": found.name, "n": found.n}, verdict)
-            for found in filters
+            _row(one.evaluation, blank | {"filter": name, "n": n}, verdict) for name, n in named
         ]
 
 

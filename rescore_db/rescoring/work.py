@@ -69,7 +69,11 @@ def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
 
 
 def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
-    """Name the samples whose target is no longer what lm-eval logged: the definition drifted."""
+    """Name the samples whose target is no longer what lm-eval logged: the definition drifted.
+
+    Of responses made elsewhere the target may not be known, which is stored as null.
+    """
+    stored = [one for one in stored if not (one.target_is_json and one.target == "null")]
     # Parsed anew: a task's own code may have changed the documents that it scored.
     texts = task.target_texts(as_harness_samples(stored))
     off = [

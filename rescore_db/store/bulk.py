@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from rescore_db.store.engine import backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
 
@@ -45,6 +45,20 @@ def write_rows(
     _require_transaction(conn)
     names = [column.name for column in table.columns] if columns is None else list(columns)
     return backend(conn).write_rows(conn, table, names, rows)
+
+
+def add_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Insert rows whose ids the database assigns; return the ids, in the rows' order.
+
+    Args:
+        conn: inside a transaction that its owner rolls back when this raises.
+        table: one with a column `id`.
+        rows: column → value; all with the same columns.
+    """
+    if not rows:
+        return []
+    added = table.insert().returning(table.c.id, sort_by_parameter_order=True)
+    return [int(key) for key in conn.scalars(added, list(rows))]
 
 
 def find_rows(

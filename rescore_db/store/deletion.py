@@ -19,6 +19,7 @@ from rescore_db.errors import NotFoundError, UsageError
 from rescore_db.records import Deletion
 from rescore_db.store import schema
 from rescore_db.store.bulk import lock_content, refresh_statistics
+from rescore_db.store.columns import Id
 from rescore_db.store.going import Going
 from rescore_db.store.scores import now
 
@@ -88,14 +89,6 @@ def delete_scorings(conn: Connection, scoring_ids: Collection[int]) -> Deletion:
         return _delete(conn, going, ())
 
 
-def last_deletion(conn: Connection) -> int:
-    """Return the number of the last deletion, 0 if there was none.
-
-    While it stays the same, ids that were read in an earlier transaction are still good.
-    """
-    return int(conn.scalar(select(func.coalesce(func.max(schema.deletion.c.id), 0))) or 0)
-
-
 def require_evaluations(conn: Connection, evaluations: Collection[tuple[int, int]]) -> None:
     """Make sure that evaluations, as (run id, id), are still there; call it after `lock_content`.
 
@@ -155,7 +148,7 @@ def _kept(conn: Connection) -> Iterator[Keep]:
         table = Table(
             f"going_{name}",
             MetaData(),
-            Column("id", schema.Id, primary_key=True, autoincrement=False),
+            Column("id", Id, primary_key=True, autoincrement=False),
             prefixes=["TEMPORARY"],
         )
         table.create(conn)

@@ -12,7 +12,7 @@ from rescore_db.store import schema
 from rescore_db.store.scored import logged_evaluation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -27,17 +27,21 @@ def guessed_filters(conn: Connection, evaluation_id: int) -> list[str]:
     return [one["name"] for one in whole["filters"]]
 
 
-def name_filters(conn: Connection, evaluation_id: int, names: Mapping[str, str]) -> None:
-    """Give an evaluation's logged filters other names; scores and export stay what they are.
+def name_filters(conn: Connection, evaluation_id: int, defined: Sequence[str]) -> None:
+    """Give an evaluation's logged filters their names, if those they have were made up.
+
+    Scores and what export writes stay as they are.
 
     Args:
         conn: inside `atomic()`.
         evaluation_id: which evaluation.
-        names: filter as `guessed_filters` has it → its name; nothing happens if another process
-            named the filters meanwhile.
+        defined: the names in the task's order; if they are more or fewer than the log has
+            filters, nothing happens.
     """
-    if guessed_filters(conn, evaluation_id) != list(names):
+    guessed = guessed_filters(conn, evaluation_id)
+    if not guessed or len(guessed) != len(defined) or set(guessed) & set(defined):
         return
+    names = dict(zip(guessed, defined, strict=True))
     table, scored = schema.evaluation, schema.scored_filter
     layout = conn.scalar(select(table.c.layout_json).where(table.c.id == evaluation_id))
     whole = json_exact.loads(layout or "{}")

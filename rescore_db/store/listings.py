@@ -69,23 +69,24 @@ def list_runs(
         labels.require_tags(conn, tags)
         query = query.where(labels.has_tags(tags))
     tagged = labels.tags_of(conn, None if run_id is None else [run_id])
-    return [
-        RunRow(
-            id=row.id,
-            name=row.name,
-            model=row.model,
-            date=row.date,
-            version=row.version,
-            lm_eval_version=row.lm_eval_version,
-            evaluations=row.evaluations,
-            samples=int(row.samples),
-            scorings=row.scorings,
-            step=row.step,
-            tags=tagged.get(row.id, ()),
-            notes=_texts(row.notes_json),
-        )
-        for row in conn.execute(query)
-    ]
+    return [_run(row, tagged.get(row.id, ())) for row in conn.execute(query)]
+
+
+def _run(row: Row[*tuple[Any, ...]], tags: tuple[str, ...]) -> RunRow:
+    return RunRow(
+        id=row.id,
+        name=row.name,
+        model=row.model,
+        date=row.date,
+        version=row.version,
+        lm_eval_version=row.lm_eval_version,
+        evaluations=row.evaluations,
+        samples=int(row.samples),
+        scorings=row.scorings,
+        step=row.step,
+        tags=tags,
+        notes=_texts(row.notes_json),
+    )
 
 
 def get_run(conn: Connection, run_id: int) -> RunDetail:

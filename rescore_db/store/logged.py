@@ -5,6 +5,8 @@ Everything here takes a connection inside `atomic()` and never commits.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
@@ -13,7 +15,7 @@ from rescore_db.store import schema, scored, scores, scorings
 from rescore_db.store.samples import among
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Connection
 
@@ -22,6 +24,9 @@ HOW_JSON: Final = '{"source": "logged"}'
 
 Metrics = dict[tuple[str, str], tuple[Any, Any]]
 """(filter, metric) → (value, standard error), exactly as logged."""
+
+Aggregates = tuple[Metrics, Mapping[str, bool | None]]
+"""What a results file says of a task: its metrics, and of which higher values are better."""
 
 
 def find_or_add_scoring(conn: Connection, run_id: int) -> int:
@@ -106,6 +111,51 @@ def set_aggregates(
             known[filter_, metric] = scored.StoredAggregate(key, metric, new.kind, 0, value, stderr)
         else:
             scores.set_aggregate(conn, new)
+
+
+def add_bare_evaluations(
+    conn: Connection, scoring_id: int, evaluation_ids: Sequence[int], logged: Sequence[Aggregates]
+) -> None:
+    """Store the aggregates of evaluations that have no samples, all at once.
+
+    Args:
+        conn: inside `atomic()`.
+        scoring_id: the run's logged scoring.
+        evaluation_ids: which.
+        logged: of each, its metrics and whether higher is better.
+    """
+    scored_ids = scores.add_scored_evaluations(
+        conn,
+        [
+            scores.NewScoredEvaluation(scoring_id, key, n=0, status="complete")
+            for key in evaluation_ids
+        ],
+    )
+    named = [
+        (scored_id, filter_, index)
+        for scored_id, (metrics, _) in zip(scored_ids, logged, strict=True)
+        for index, filter_ in enumerate(dict.fromkeys(filter_ for filter_, _ in metrics))
+    ]
+    filters = scores.add_scored_filters(conn, named)
+    ranks: Counter[int] = Counter()
+    new = []
+    for scored_id, (metrics, higher_is_better) in zip(scored_ids, logged, strict=True):
+        for (filter_, metric), (value, stderr) in metrics.items():
+            key = filters[scored_id, filter_]
+            new.append(
+                scores.NewAggregate(
+                    key,
+                    ranks[key],
+                    metric,
+                    kind="float",
+                    n=0,
+                    value=value,
+                    stderr=stderr,
+                    higher_is_better=higher_is_better.get(metric),
+                )
+            )
+            ranks[key] += 1
+    scores.add_aggregates(conn, new)
 
 
 def add_aggregates(

@@ -185,24 +185,17 @@ def scorings_of_newest_runs(conn: Connection) -> list[ScoringOfRun]:
         newer.c.origin == run.c.origin,
         newer.c.version > run.c.version,
     )
+    columns: list[Column[Any]] = [
+        *(scoring.c[name] for name in ("id", "name", "kind", "hash", "attempt")),
+        *(run.c[name] for name in ("id", "model", "date", "step", "lm_eval_version")),
+    ]
     query = (
-        select(
-            scoring.c.id,
-            scoring.c.name,
-            scoring.c.kind,
-            scoring.c.hash,
-            scoring.c.attempt,
-            run.c.id,
-            run.c.model,
-            run.c.date,
-            run.c.step,
-            run.c.lm_eval_version,
-        )
+        select(*columns)
         .join(run, run.c.id == scoring.c.run_id)
         .where(~is_older)
         .order_by(scoring.c.id)
     )
-    return [ScoringOfRun(*row) for row in conn.execute(query)]
+    return [ScoringOfRun(*tuple(row)) for row in conn.execute(query)]
 
 
 def known_tasks(conn: Connection) -> set[str]:

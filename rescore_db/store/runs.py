@@ -5,13 +5,14 @@ Everything here takes a connection inside `atomic()` and never commits.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, update
 
 from rescore_db import json_exact
 from rescore_db.store import schema
+from rescore_db.store.bulk import BATCH, add_rows
 from rescore_db.store.scores import now
 
 if TYPE_CHECKING:
@@ -131,6 +132,20 @@ def set_results(conn: Connection, run_id: int, new: NewRun) -> None:
     )
 
 
+def add_tasks(conn: Connection, new: Sequence[NewTask]) -> list[int]:
+    """Return the ids of task definitions, stored where they are new."""
+    table = schema.task
+    known: dict[tuple[str, bytes], int] = {}
+    for start in range(0, len(new), BATCH):
+        names = {one.name for one in new[start : start + BATCH]}
+        query = select(table.c.name, table.c.hash, table.c.id).where(table.c.name.in_(names))
+        known.update({(name, bytes(hash_)): key for name, hash_, key in conn.execute(query)})
+    missing = {(one.name, one.hash): one for one in new if (one.name, one.hash) not in known}
+    added = add_rows(conn, table, [asdict(one) for one in missing.values()])
+    known.update(zip(missing, added, strict=True))
+    return [known[one.name, one.hash] for one in new]
+
+
 def add_task(conn: Connection, new: NewTask) -> int:
     """Return the id of a task definition, stored if it is new."""
     table = schema.task
@@ -139,14 +154,7 @@ def add_task(conn: Connection, new: NewTask) -> int:
     )
     if known is not None:
         return int(known)
-    row = table.insert().values(
-        name=new.name,
-        version=new.version,
-        hash=new.hash,
-        output_type=new.output_type,
-        definition_json=new.definition_json,
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    return add_rows(conn, table, [asdict(new)])[0]
 
 
 def add_source_file(conn: Connection, path: str, digest: bytes, size: int) -> int:
@@ -160,20 +168,29 @@ def add_source_file(conn: Connection, path: str, digest: bytes, size: int) -> in
 
 def add_evaluation(conn: Connection, run_id: int, task_id: int, facts: EvaluationFacts) -> int:
     """Store an evaluation that has no samples yet; return its id."""
-    table = schema.evaluation
-    row = table.insert().values(
-        run_id=run_id,
-        task_id=task_id,
-        layout_json="{}",
-        n_samples=0,
-        n_lines=0,
-        n_hash_mismatches=0,
-        hashes_logged=False,
-        incomplete=False,
-        notes_json="[]",
-        **_columns(facts),
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    return add_evaluations(conn, run_id, [(task_id, facts)])[0]
+
+
+def add_evaluations(
+    conn: Connection, run_id: int, new: Sequence[tuple[int, EvaluationFacts]]
+) -> list[int]:
+    """Store evaluations that have no samples yet, by task id; return their ids."""
+    rows = [
+        {
+            "run_id": run_id,
+            "task_id": task_id,
+            "layout_json": "{}",
+            "n_samples": 0,
+            "n_lines": 0,
+            "n_hash_mismatches": 0,
+            "hashes_logged": False,
+            "incomplete": False,
+            "notes_json": "[]",
+            **_columns(facts),
+        }
+        for task_id, facts in new
+    ]
+    return add_rows(conn, schema.evaluation, rows)
 
 
 def find_evaluation(conn: Connection, run_id: int, task_name: str) -> StoredEvaluationFile | None:

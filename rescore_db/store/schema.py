@@ -15,12 +15,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Double,
-    ForeignKey,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -30,7 +28,8 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+
+from rescore_db.store.columns import Id, QueryJson, bulk_ref, digest, flag, new_id, ref, text, whole
 
 metadata = MetaData(
     naming_convention={
@@ -42,56 +41,17 @@ metadata = MetaData(
     }
 )
 
-Id = BigInteger().with_variant(Integer(), "sqlite")
-"""SQLite assigns ids by itself only to INTEGER PRIMARY KEY."""
-
-QueryJson = JSONB().with_variant(Text(), "sqlite")
-"""The copy of a JSON value that predicates read."""
-
-
-def _id(*, assigned: bool = False) -> Column[int]:
-    """A primary key; `assigned` when the bulk writer hands out the numbers."""
-    return Column("id", Id, primary_key=True, autoincrement=not assigned)
-
-
-def _ref(name: str, target: str, *, null: bool = False, primary_key: bool = False) -> Column[int]:
-    """A foreign key to another table's id."""
-    key = ForeignKey(f"{target}.id")
-    return Column(name, Id, key, nullable=null, primary_key=primary_key, autoincrement=False)
-
-
-def _bulk(name: str, *, null: bool = False, primary_key: bool = False) -> Column[int]:
-    """A reference in a table that is written in bulk, see `bulk_references`."""
-    return Column(name, Id, nullable=null, primary_key=primary_key, autoincrement=False)
-
-
-def _text(name: str, *, null: bool = False) -> Column[str]:
-    return Column(name, Text, nullable=null)
-
-
-def _whole(name: str, *, null: bool = False) -> Column[int]:
-    return Column(name, Id, nullable=null)
-
-
-def _flag(name: str) -> Column[bool]:
-    return Column(name, Boolean(create_constraint=False), nullable=False)
-
-
-def _hash(*, unique: bool = True) -> Column[bytes]:
-    """A SHA-256, 32 bytes."""
-    return Column("hash", LargeBinary, nullable=False, unique=unique)
-
 
 def _content(name: str, *more: Column[Any]) -> Table:
     """A table that holds each distinct text once."""
     return Table(
         name,
         metadata,
-        _id(assigned=True),
-        _hash(),
-        _flag("is_json"),  # False: a string.  True: any other value, `text` is its JSON
-        _text("text"),
-        _text("exact", null=True),
+        new_id(assigned=True),
+        digest(),
+        flag("is_json"),  # False: a string.  True: any other value, `text` is its JSON
+        text("text"),
+        text("exact", null=True),
         *more,
     )
 
@@ -99,29 +59,29 @@ def _content(name: str, *more: Column[Any]) -> Table:
 source_file = Table(
     "source_file",
     metadata,
-    _id(),
-    _text("path"),
+    new_id(),
+    text("path"),
     Column("digest", LargeBinary, nullable=False),  # as `evaluation.digest`
-    _whole("size"),  # bytes, uncompressed
-    _text("read_at"),  # UTC, ISO 8601
+    whole("size"),  # bytes, uncompressed
+    text("read_at"),  # UTC, ISO 8601
 )
 
 run = Table(
     "run",
     metadata,
-    _id(),
-    _text("model"),
-    _text("date"),  # ISO 8601 as the evaluating machine's clock said, "" where nothing tells
+    new_id(),
+    text("model"),
+    text("date"),  # ISO 8601 as the evaluating machine's clock said, "" where nothing tells
     # What tells undated runs of one model apart: the results file's name; "" for dated ones.
-    _text("origin"),
+    text("origin"),
     Column("version", Integer, nullable=False),  # 1, 2 … of the same (model, date, origin)
-    _text("name", null=True),
-    _whole("step", null=True),  # of training, as users say
-    _text("lm_eval_version", null=True),
-    _text("results_json", null=True),  # the results file, exact; None where there was none
+    text("name", null=True),
+    whole("step", null=True),  # of training, as users say
+    text("lm_eval_version", null=True),
+    text("results_json", null=True),  # the results file, exact; None where there was none
     Column("results_digest", LargeBinary, nullable=True),
-    _text("notes_json"),  # list of texts: what was missing or odd at ingest
-    _text("ingested_at"),
+    text("notes_json"),  # list of texts: what was missing or odd at ingest
+    text("ingested_at"),
     UniqueConstraint("model", "date", "origin", "version"),
     UniqueConstraint("name"),
 )
@@ -129,36 +89,36 @@ run = Table(
 task = Table(
     "task",
     metadata,
-    _id(),
-    _text("name"),
-    _text("version"),  # lm-eval's metadata version as JSON text, "null" where unknown
-    _hash(unique=False),  # of the definition, see harness_log.definition
-    _text("output_type", null=True),
-    _text("definition_json", null=True),  # the config without what differs by model
+    new_id(),
+    text("name"),
+    text("version"),  # lm-eval's metadata version as JSON text, "null" where unknown
+    digest(unique=False),  # of the definition, see harness_log.definition
+    text("output_type", null=True),
+    text("definition_json", null=True),  # the config without what differs by model
     UniqueConstraint("name", "hash"),
 )
 
 evaluation = Table(
     "evaluation",
     metadata,
-    _id(),
-    _ref("run_id", "run"),
-    _ref("task_id", "task"),
-    _ref("source_file_id", "source_file", null=True),  # None: aggregates only
+    new_id(),
+    ref("run_id", "run"),
+    ref("task_id", "task"),
+    ref("source_file_id", "source_file", null=True),  # None: aggregates only
     # What tells the samples file from others, see `harness_log.records`: 33 bytes; the 32 bytes
     # of revisions before 0003 are the SHA-256 of the uncompressed file.
     Column("digest", LargeBinary, nullable=True),
-    _text("config_json", null=True),  # exact
-    _text("layout_json"),  # how the samples file's lines looked, for export
-    _whole("n_samples"),
-    _whole("n_lines"),
-    _whole("n_original", null=True),  # lm-eval's n-samples.original
-    _whole("n_effective", null=True),  # lm-eval's n-samples.effective
-    _whole("num_fewshot", null=True),
-    _whole("n_hash_mismatches"),  # samples with a logged hash that its content does not have
-    _flag("hashes_logged"),
-    _flag("incomplete"),
-    _text("notes_json"),
+    text("config_json", null=True),  # exact
+    text("layout_json"),  # how the samples file's lines looked, for export
+    whole("n_samples"),
+    whole("n_lines"),
+    whole("n_original", null=True),  # lm-eval's n-samples.original
+    whole("n_effective", null=True),  # lm-eval's n-samples.effective
+    whole("num_fewshot", null=True),
+    whole("n_hash_mismatches"),  # samples with a logged hash that its content does not have
+    flag("hashes_logged"),
+    flag("incomplete"),
+    text("notes_json"),
     UniqueConstraint("run_id", "task_id"),
     Index(None, "task_id"),
 )
@@ -166,9 +126,9 @@ evaluation = Table(
 doc = Table(
     "doc",
     metadata,
-    _id(assigned=True),
-    _hash(),  # lm-eval's formula over the content, see json_exact.doc_hash
-    _text("text"),  # JSON as logged
+    new_id(assigned=True),
+    digest(),  # lm-eval's formula over the content, see json_exact.doc_hash
+    text("text"),  # JSON as logged
     # For predicates; SQLite: NULL where `text` is already JSON that SQLite reads.
     Column("body", QueryJson, nullable=True),
 )
@@ -179,16 +139,16 @@ target = _content("target")
 request = Table(
     "request",
     metadata,
-    _id(assigned=True),
+    new_id(assigned=True),
     # SHA-256 of the line's head, `{"doc_id": … "arguments": {…}` as lm-eval writes it, a newline,
     # and the three logged hashes as they stand: one look-up finds all that a model is not part of.
-    _hash(),
-    _bulk("doc_id"),
-    _bulk("target_id"),
-    _whole("logged_doc_id", null=True),  # lm-eval's doc_id, None where it is no 64-bit integer
-    _bulk("context_id", null=True),  # arg_0 of the first part, None where there is no part
-    _text("rest_json", null=True),  # list of what follows each part's context: [[arg_1, …], …]
-    _text("exact", null=True),  # JSON of the arguments where they have no regular parts
+    digest(),
+    bulk_ref("doc_id"),
+    bulk_ref("target_id"),
+    whole("logged_doc_id", null=True),  # lm-eval's doc_id, None where it is no 64-bit integer
+    bulk_ref("context_id", null=True),  # arg_0 of the first part, None where there is no part
+    text("rest_json", null=True),  # list of what follows each part's context: [[arg_1, …], …]
+    text("exact", null=True),  # JSON of the arguments where they have no regular parts
     Column("prompt_hash", LargeBinary, nullable=True),  # lm-eval's, of the first context
     # Whether the logged hashes are those of the content; None: there is one that can't be told.
     Column("hashes_fit", Boolean(create_constraint=False), nullable=True),
@@ -199,9 +159,9 @@ request = Table(
 request_part = Table(
     "request_part",  # only the parts whose context is not that of the first part
     metadata,
-    _bulk("request_id", primary_key=True),
+    bulk_ref("request_id", primary_key=True),
     Column("index", Integer, primary_key=True, autoincrement=False),  # gen_args_<index>
-    _bulk("context_id"),
+    bulk_ref("context_id"),
     Index(None, "context_id"),
     sqlite_with_rowid=False,
 )
@@ -209,14 +169,14 @@ request_part = Table(
 sample = Table(
     "sample",
     metadata,
-    _bulk("evaluation_id", primary_key=True),
+    bulk_ref("evaluation_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),  # 0-based, file order
-    _bulk("doc_id"),
+    bulk_ref("doc_id"),
     Column("nth", Integer, nullable=False),  # 0 for a doc's first occurrence in the evaluation
-    _bulk("request_id"),
-    _flag("response_is_json"),  # False: the one response of the one request, as text
-    _text("response"),  # else the JSON of the field `resps`
-    _text("response_exact", null=True),
+    bulk_ref("request_id"),
+    flag("response_is_json"),  # False: the one response of the one request, as text
+    text("response"),  # else the JSON of the field `resps`
+    text("response_exact", null=True),
     Index(None, "doc_id"),
     sqlite_with_rowid=False,
 )
@@ -224,30 +184,30 @@ sample = Table(
 line = Table(
     "line",
     metadata,
-    _bulk("evaluation_id", primary_key=True),
+    bulk_ref("evaluation_id", primary_key=True),
     Column("filter_index", Integer, primary_key=True, autoincrement=False),
     Column("position", Id, primary_key=True, autoincrement=False),
-    _whole("number"),  # 0-based rank among the file's records
-    _text("json", null=True),  # the whole line, where its columns do not give it back
+    whole("number"),  # 0-based rank among the file's records
+    text("json", null=True),  # the whole line, where its columns do not give it back
     sqlite_with_rowid=False,
 )
 
-recipe = Table("recipe", metadata, _id(), _hash(), _text("content_json"), _text("created_at"))
+recipe = Table("recipe", metadata, new_id(), digest(), text("content_json"), text("created_at"))
 
-environment = Table("environment", metadata, _id(), _hash(), _text("content_json"))
+environment = Table("environment", metadata, new_id(), digest(), text("content_json"))
 
 scoring = Table(
     "scoring",
     metadata,
-    _id(),
-    _ref("run_id", "run"),
-    _text("kind"),
-    _text("name"),
-    _hash(unique=False),  # of `how_json`
-    _text("how_json"),  # definition source, overrides, selection rule
+    new_id(),
+    ref("run_id", "run"),
+    text("kind"),
+    text("name"),
+    digest(unique=False),  # of `how_json`
+    text("how_json"),  # definition source, overrides, selection rule
     Column("attempt", Integer, nullable=False),
-    _text("groups_json", null=True),  # the groups that were aggregated, rescored ones only
-    _text("created_at"),
+    text("groups_json", null=True),  # the groups that were aggregated, rescored ones only
+    text("created_at"),
     UniqueConstraint("run_id", "name"),
     UniqueConstraint("run_id", "hash", "attempt"),
     CheckConstraint("kind IN ('logged', 'rescored')", name="kind"),
@@ -256,17 +216,17 @@ scoring = Table(
 scored_evaluation = Table(
     "scored_evaluation",
     metadata,
-    _id(),
-    _ref("scoring_id", "scoring"),
-    _ref("evaluation_id", "evaluation"),
-    _ref("recipe_id", "recipe", null=True),  # None: logged
-    _ref("environment_id", "environment", null=True),
-    _text("selection"),  # position ranges "0-9,12"; "" means all
-    _text("subset", null=True),  # what the user called the selection
-    _text("status"),
-    _whole("n"),  # samples selected
-    _text("reason", null=True),
-    _text("warnings_json"),
+    new_id(),
+    ref("scoring_id", "scoring"),
+    ref("evaluation_id", "evaluation"),
+    ref("recipe_id", "recipe", null=True),  # None: logged
+    ref("environment_id", "environment", null=True),
+    text("selection"),  # position ranges "0-9,12"; "" means all
+    text("subset", null=True),  # what the user called the selection
+    text("status"),
+    whole("n"),  # samples selected
+    text("reason", null=True),
+    text("warnings_json"),
     UniqueConstraint("scoring_id", "evaluation_id"),
     CheckConstraint(
         "status IN ('pending', 'complete', 'nondeterministic', 'unsupported', 'failed')",
@@ -278,52 +238,52 @@ scored_evaluation = Table(
 scored_shard = Table(
     "scored_shard",
     metadata,
-    _ref("scored_evaluation_id", "scored_evaluation", primary_key=True),
+    ref("scored_evaluation_id", "scored_evaluation", primary_key=True),
     Column("start", Id, primary_key=True, autoincrement=False),  # index into the selection
-    _whole("stop"),
-    _text("report_json"),  # warnings, and the errors of samples that can't be scored
+    whole("stop"),
+    text("report_json"),  # warnings, and the errors of samples that can't be scored
 )
 
 scored_filter = Table(
     "scored_filter",
     metadata,
-    _id(),
-    _ref("scored_evaluation_id", "scored_evaluation"),
+    new_id(),
+    ref("scored_evaluation_id", "scored_evaluation"),
     Column("index", Integer, nullable=False),
-    _text("name"),
-    _whole("n"),  # samples that have it
+    text("name"),
+    whole("n"),  # samples that have it
     # True: every selected sample has it, and one without a row in `filtered_response` has the
     # first response of each request.  False: exactly the samples with a row have it.
-    _flag("complete"),
+    flag("complete"),
     UniqueConstraint("scored_evaluation_id", "name"),
 )
 
 filtered_response = Table(
     "filtered_response",
     metadata,
-    _bulk("scored_filter_id", primary_key=True),
+    bulk_ref("scored_filter_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),
     # False: one request whose filtered response is this string.  True: the JSON of the list.
-    _flag("is_json"),
-    _text("text"),
-    _text("exact", null=True),
+    flag("is_json"),
+    text("text"),
+    text("exact", null=True),
     sqlite_with_rowid=False,
 )
 
 aggregate = Table(
     "aggregate",
     metadata,
-    _id(),
-    _ref("scored_filter_id", "scored_filter"),
+    new_id(),
+    ref("scored_filter_id", "scored_filter"),
     Column("index", Integer, nullable=False),
-    _text("metric"),
+    text("metric"),
     # How a score's number becomes the value that aggregation needs, see records.ScoreKind.
-    _text("kind"),
-    _whole("n"),  # samples that have a score
+    text("kind"),
+    whole("n"),  # samples that have a score
     Column("value", Double, nullable=True),
-    _text("value_exact", null=True),  # JSON where `value` loses something
+    text("value_exact", null=True),  # JSON where `value` loses something
     Column("stderr", Double, nullable=True),
-    _text("stderr_exact", null=True),  # JSON, "N/A" as lm-eval writes it included
+    text("stderr_exact", null=True),  # JSON, "N/A" as lm-eval writes it included
     Column("higher_is_better", Boolean(create_constraint=False), nullable=True),
     UniqueConstraint("scored_filter_id", "metric"),
 )
@@ -331,37 +291,37 @@ aggregate = Table(
 score = Table(
     "score",
     metadata,
-    _bulk("aggregate_id", primary_key=True),
+    bulk_ref("aggregate_id", primary_key=True),
     Column("position", Id, primary_key=True, autoincrement=False),
     Column("value", Double, nullable=True),  # None: not one number, see `exact`
-    _text("exact", null=True),  # typed JSON where `value` and the metric's kind lose something
+    text("exact", null=True),  # typed JSON where `value` and the metric's kind lose something
     sqlite_with_rowid=False,
 )
 
 group_metric = Table(
     "group_metric",
     metadata,
-    _id(),
-    _ref("scoring_id", "scoring"),
-    _text("group"),
-    _text("filter"),
-    _text("metric"),
-    _whole("n", null=True),
+    new_id(),
+    ref("scoring_id", "scoring"),
+    text("group"),
+    text("filter"),
+    text("metric"),
+    whole("n", null=True),
     Column("value", Double, nullable=True),
-    _text("value_exact", null=True),
+    text("value_exact", null=True),
     Column("stderr", Double, nullable=True),
-    _text("stderr_exact", null=True),
+    text("stderr_exact", null=True),
     UniqueConstraint("scoring_id", "group", "filter", "metric"),
 )
 
 quarantine = Table(
     "quarantine",  # lines that `ingest --skip-bad-lines` left out
     metadata,
-    _id(),
-    _ref("evaluation_id", "evaluation"),
-    _whole("number"),  # 1-based line number in the file
-    _text("reason"),
-    _whole("size"),  # bytes of the line
+    new_id(),
+    ref("evaluation_id", "evaluation"),
+    whole("number"),  # 1-based line number in the file
+    text("reason"),
+    whole("size"),  # bytes of the line
     Column("content", LargeBinary, nullable=False),  # the line as it stands, or how it begins
     UniqueConstraint("evaluation_id", "number"),
 )
@@ -369,31 +329,31 @@ quarantine = Table(
 deletion = Table(
     "deletion",  # what users deleted; a new row tells writers that ids they remember may be gone
     metadata,
-    _id(),
-    _text("what"),
-    _text("deleted_at"),  # UTC, ISO 8601
+    new_id(),
+    text("what"),
+    text("deleted_at"),  # UTC, ISO 8601
 )
 
 run_tag = Table(
     "run_tag",
     metadata,
-    _ref("run_id", "run", primary_key=True),
+    ref("run_id", "run", primary_key=True),
     Column("tag", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
 
-subset = Table("subset", metadata, _id(), _text("name"), UniqueConstraint("name"))
+subset = Table("subset", metadata, new_id(), text("name"), UniqueConstraint("name"))
 
 subset_version = Table(
     "subset_version",
     metadata,
-    _id(),
-    _ref("subset_id", "subset"),
+    new_id(),
+    ref("subset_id", "subset"),
     Column("version", Integer, nullable=False),
-    _text("predicate"),
-    _text("run", null=True),  # the run the condition was asked of, None for any
-    _whole("n"),
-    _text("created_at"),
+    text("predicate"),
+    text("run", null=True),  # the run the condition was asked of, None for any
+    whole("n"),
+    text("created_at"),
     UniqueConstraint("subset_id", "version"),
 )
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, update
 from rescore_db import json_exact
 from rescore_db.json_exact import text_hash
 from rescore_db.store import schema
-from rescore_db.store.bulk import write_rows
+from rescore_db.store.bulk import add_rows, write_rows
 from rescore_db.typed_values import join, split
 
 if TYPE_CHECKING:
@@ -114,47 +114,76 @@ def add_scoring(conn: Connection, *, run_id: int, kind: str, name: str, how_json
 
 def add_scored_evaluation(conn: Connection, new: NewScoredEvaluation) -> int:
     """Store that an evaluation stands under a scoring; return its id."""
-    table = schema.scored_evaluation
-    row = table.insert().values(
-        scoring_id=new.scoring_id,
-        evaluation_id=new.evaluation_id,
-        recipe_id=new.recipe_id,
-        environment_id=new.environment_id,
-        selection=new.selection,
-        subset=new.subset,
-        status=new.status,
-        n=new.n,
-        reason=new.reason,
-        warnings_json=json_exact.escaped(list(new.warnings)),
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    return add_scored_evaluations(conn, [new])[0]
+
+
+def add_scored_evaluations(conn: Connection, new: Sequence[NewScoredEvaluation]) -> list[int]:
+    """Store that evaluations stand under scorings; return their ids."""
+    rows = [
+        {
+            "scoring_id": one.scoring_id,
+            "evaluation_id": one.evaluation_id,
+            "recipe_id": one.recipe_id,
+            "environment_id": one.environment_id,
+            "selection": one.selection,
+            "subset": one.subset,
+            "status": one.status,
+            "n": one.n,
+            "reason": one.reason,
+            "warnings_json": json_exact.escaped(list(one.warnings)),
+        }
+        for one in new
+    ]
+    return add_rows(conn, schema.scored_evaluation, rows)
 
 
 def add_scored_filter(
     conn: Connection, scored_evaluation_id: int, name: str, *, index: int, n: int, complete: bool
 ) -> int:
     """Store a filter of a scored evaluation; return its id."""
-    table = schema.scored_filter
-    row = table.insert().values(
-        scored_evaluation_id=scored_evaluation_id, name=name, index=index, n=n, complete=complete
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    row = {
+        "scored_evaluation_id": scored_evaluation_id,
+        "name": name,
+        "index": index,
+        "n": n,
+        "complete": complete,
+    }
+    return add_rows(conn, schema.scored_filter, [row])[0]
+
+
+def add_scored_filters(
+    conn: Connection, new: Sequence[tuple[int, str, int]]
+) -> dict[tuple[int, str], int]:
+    """Store filters that no sample has: (scored evaluation, name, index); return their ids."""
+    rows = [
+        {"scored_evaluation_id": key, "name": name, "index": index, "n": 0, "complete": False}
+        for key, name, index in new
+    ]
+    ids = add_rows(conn, schema.scored_filter, rows)
+    return {(key, name): one for (key, name, _), one in zip(new, ids, strict=True)}
 
 
 def add_aggregate(conn: Connection, new: NewAggregate) -> int:
     """Store a metric of a scored filter, with or without its aggregate; return its id."""
-    table = schema.aggregate
-    row = table.insert().values(
-        scored_filter_id=new.scored_filter_id,
-        index=new.index,
-        metric=new.metric,
-        kind=new.kind,
-        n=new.n,
-        higher_is_better=new.higher_is_better,
-        **number_columns("value", new.value),
-        **number_columns("stderr", new.stderr),
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    return add_aggregates(conn, [new])[0]
+
+
+def add_aggregates(conn: Connection, new: Sequence[NewAggregate]) -> list[int]:
+    """Store metrics of scored filters, with or without their aggregates; return their ids."""
+    rows = [
+        {
+            "scored_filter_id": one.scored_filter_id,
+            "index": one.index,
+            "metric": one.metric,
+            "kind": one.kind,
+            "n": one.n,
+            "higher_is_better": one.higher_is_better,
+            **number_columns("value", one.value),
+            **number_columns("stderr", one.stderr),
+        }
+        for one in new
+    ]
+    return add_rows(conn, schema.aggregate, rows)
 
 
 def set_aggregate(conn: Connection, new: NewAggregate) -> None:

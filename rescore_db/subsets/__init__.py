@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
 from rescore_db.store import subsets
 from rescore_db.store.bulk import lock_content
-from rescore_db.store.deletion import last_deletion
+from rescore_db.store.content import deletions
 from rescore_db.store.engine import atomic, reading
 from rescore_db.store.predicates import matching_docs
 
@@ -57,11 +57,11 @@ def create_subset(
     run = None if run_ids is None else _text(run_ids)
     while True:
         with reading(engine) as conn:  # writers wait for no condition
-            deletions = last_deletion(conn)
+            before = deletions(conn)
             docs = _chosen(conn, name, where, run_ids)
         with atomic(engine) as conn:
             lock_content(conn)
-            if last_deletion(conn) == deletions:  # else some of the docs may be gone
+            if deletions(conn) == before:  # else some of the docs may be gone
                 return subsets.add_subset(conn, name=name, predicate=where, run=run, docs=docs)
 
 

@@ -84,7 +84,7 @@ def test_a_change_is_within_model_filter_and_metric(engine: Engine) -> None:
     ]
 
 
-def test_runs_without_a_date_come_last_and_have_no_change(engine: Engine) -> None:
+def test_runs_with_neither_date_nor_step_come_last_and_have_no_change(engine: Engine) -> None:
     add_logged_run(engine, "dove", sums(0.1), date="")
     runs_of(engine, sums(0.5))
 
@@ -94,7 +94,65 @@ def test_runs_without_a_date_come_last_and_have_no_change(engine: Engine) -> Non
         (DATES[0], 0.5, None),
         (None, 0.1, None),
     ]
-    assert rows[1].warnings == ("no date: its place in time is unknown",)
+    assert rows[1].warnings == ("neither date nor step: its place in time is unknown",)
+
+
+def test_runs_without_a_date_stand_by_step(engine: Engine) -> None:
+    for step, value in ((1000, 0.5), (0, 0.25), (None, 0.9), (512, 0.75)):
+        add_logged_run(engine, "dove", sums(value), date="", origin=f"at {step}", step=step)
+    add_logged_run(engine, "dove", sums(0.1), date=DATES[0], step=9)
+
+    rows = history(engine, "sums")
+
+    assert [(row.date, row.step, row.value, row.change) for row in rows] == [
+        (DATES[0], 9, 0.1, None),
+        (None, 0, 0.25, None),
+        (None, 512, 0.75, 0.5),
+        (None, 1000, 0.5, -0.25),
+        (None, None, 0.9, None),
+    ]
+    assert [bool(row.warnings) for row in rows] == [False, False, False, False, True]
+
+
+def test_steps_with_other_few_shots_are_series_of_their_own(engine: Engine) -> None:
+    for step, few, value in ((1, 0, 0.1), (2, 0, 0.2), (1, 5, 0.4), (2, 5, 0.6)):
+        evaluation = sums(value, num_fewshot=few)
+        origin = f"{few} at {step}"
+        add_logged_run(engine, "dove", evaluation, date="", origin=origin, step=step)
+
+    rows = history(engine, "sums")
+
+    assert [(row.num_fewshot, row.step, row.change) for row in rows] == [
+        (0, 1, None),
+        (0, 2, 0.1),
+        (5, 1, None),
+        (5, 2, pytest.approx(0.2)),
+    ]
+    assert {row.warnings for row in rows} == {()}
+
+
+def test_runs_of_one_date_stand_by_step(engine: Engine) -> None:
+    for step, value in ((2, 0.5), (1, 0.25)):
+        add_logged_run(
+            engine,
+            "dove",
+            sums(value),
+            date=DATES[0],
+            version=3 - step,
+            origin=str(step),
+            step=step,
+        )
+
+    rows = history(engine, "sums")
+
+    assert [(row.step, row.change) for row in rows] == [(1, None), (2, 0.25)]
+
+
+def test_versions_are_those_of_one_origin(engine: Engine) -> None:
+    for origin, version in (("a", 1), ("a", 2), ("b", 1)):
+        add_logged_run(engine, "dove", sums(0.5), date="", origin=origin, version=version)
+
+    assert [row.run for row in history(engine, "sums")] == [2, 3]
 
 
 def test_only_the_newest_version_of_a_run_counts(engine: Engine) -> None:

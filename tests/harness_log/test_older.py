@@ -291,3 +291,18 @@ def test_the_first_record_tells_the_release(changed: dict[str, Any], expected: b
     assert is_older(fields) is expected
     del fields["resps"]
     assert not is_older(fields)
+
+
+def test_what_was_refused_of_an_array_can_be_kept(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'[{"a": 1}, {"a": nan}')
+
+    with open_log(str(path)) as log:
+        records = open_records(log.stream, str(path), form="array", max_bytes=LIMIT)
+        next(records)
+        with pytest.raises(LogFormatError, match="not valid JSON"):
+            next(records)
+        assert records.refused == b'{"a": nan}'
+        with pytest.raises(LogFormatError, match="is cut"):
+            next(records)
+        assert records.refused == b""

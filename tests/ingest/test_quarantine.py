@@ -211,9 +211,9 @@ def test_many_bad_lines_are_left_out_at_once(
     read: list[int] = []
     batches = SamplesReader.batches
 
-    def counted(self: SamplesReader) -> Any:
+    def counted(self: SamplesReader, *results: Any) -> Any:
         read.append(1)
-        return batches(self)
+        return batches(self, *results)
 
     monkeypatch.setattr(SamplesReader, "batches", counted)
 
@@ -275,12 +275,12 @@ def test_it_shows_wherever_the_evaluation_does(
     [
         (["--errors", "logs"], "PATH means nothing with --errors"),
         (["--errors", "--tag", "x"], "--tag means nothing with --errors"),
-        (["logs", "--interval", "3"], "--interval is for --watch only"),
-        (["logs", "--model", "m"], "--model is for --responses only"),
+        (["logs", "--interval", "3"], "--interval is for --watch"),
+        (["logs", "--model", "m"], "--model is for --responses"),
         (["--watch", "--dry-run", "logs"], "--dry-run and --watch exclude each other"),
         (["--responses", "x.jsonl", "--task", "t"], "needs --task NAME and --model NAME"),
-        ([], "give a PATH"),
-        (["--watch"], "give a PATH"),
+        ([], "Missing argument 'PATH'"),
+        (["--watch"], "Missing argument 'PATH'"),
         (["--watch", "logs", "--name", "x"], "--name means nothing with --watch"),
     ],
 )

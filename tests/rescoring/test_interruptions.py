@@ -64,7 +64,7 @@ def contents(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
             .join(schema.task)
             .join(schema.scored_filter)
             .join(schema.aggregate)
-            .join(schema.score)
+            .join(schema.score, schema.score.c.aggregate_id == schema.aggregate.c.id)
             .where(schema.scoring.c.kind == "rescored")
             .group_by(schema.task.c.name, schema.scored_filter.c.name, schema.aggregate.c.id)
             .order_by(schema.task.c.name, schema.scored_filter.c.name, schema.aggregate.c.metric)

@@ -316,14 +316,10 @@ def test_a_sample_that_cannot_be_scored_is_named_and_not_averaged(
             .limit(1)
         )
         key = conn.scalar(wanted)
-        broken = schema.response
-        conn.execute(
-            broken.insert().values(id=10**6, hash=b"x" * 32, is_json=True, text="[]", exact=None)
-        )
         conn.execute(
             update(sample)
             .where(sample.c.evaluation_id == key, sample.c.position == 1)
-            .values(response_id=10**6)
+            .values(response_is_json=True, response="[]")
         )
     request = ScoreRequest(tasks=("small_things",), include_paths=(str(truth.tasks),))
     rows = list(score_runs(filled, [], request))

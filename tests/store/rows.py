@@ -35,7 +35,7 @@ def add_run(
     """Store a run of one task; return the ids of the run and of its evaluation."""
     with atomic(engine) as conn:
         lock_content(conn)
-        run_id = runs.add_run(conn, runs.NewRun(model, date, "0.4.13")).id
+        run_id = runs.add_run(conn, runs.NewRun(model, date, lm_eval_version="0.4.13")).id
         return run_id, add_evaluation(conn, run_id, task, samples)
 
 

@@ -18,8 +18,9 @@ from sqlalchemy import func, select
 from rescore_db import subsets
 from rescore_db.errors import NotFoundError, UsageError
 from rescore_db.ingest import ingest_paths
+from rescore_db.ingest.filling import SamplesIngest
 from rescore_db.managing import delete_runs, delete_scorings
-from rescore_db.store import deletion, labels, recipes, schema, scores, scorings
+from rescore_db.store import content, deletion, labels, recipes, schema, scores, scorings
 from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, open_engine, reading
 from rescore_db.store.predicates import matching_docs
@@ -150,11 +151,11 @@ def test_what_hangs_on_a_run_by_no_foreign_key_goes_too(engine: Engine, tmp_path
 def test_a_deletion_is_noted(engine: Engine, tmp_path: Path) -> None:
     run_id = take(engine, tmp_path, FIRST)
     with reading(engine) as conn:
-        assert deletion.last_deletion(conn) == 0
+        assert content.deletions(conn) == 0
     delete_runs(engine, [str(run_id)])
 
     with reading(engine) as conn:
-        assert deletion.last_deletion(conn) == 1
+        assert content.deletions(conn) == 1
         noted = list(conn.scalars(select(schema.deletion.c.what)))
     assert noted == [f"run {run_id} ({WREN}@2026-01-05T09:30:00.000101)"]
 
@@ -440,3 +441,26 @@ def test_evaluations_that_are_gone_are_not_planned_for(engine: Engine, tmp_path:
 
     with atomic(engine) as conn, pytest.raises(NotFoundError, match=f"run {run_id} was deleted"):
         deletion.require_evaluations(conn, found)
+
+
+def test_an_ingest_whose_run_was_deleted_says_so_and_leaves_nothing(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FIRST.write(tmp_path)
+    store = SamplesIngest.ingest
+    asked: list[str] = []
+
+    def and_deleted_before_the_second(one: SamplesIngest, version: Any) -> None:
+        asked.append("a file")
+        if len(asked) == 2:
+            delete_runs(engine, ["latest"])
+        store(one, version)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SamplesIngest, "ingest", and_deleted_before_the_second)
+        with pytest.raises(NotFoundError, match=f"{WREN}.* was deleted while its files were read"):
+            ingest_paths(engine, [str(tmp_path)])
+
+    assert {name for name, found in contents(engine).items() if found} == set()
+    assert not ingest_paths(engine, [str(tmp_path)]).errors
+    assert rows(engine, "evaluation") == 2

@@ -180,9 +180,12 @@ def test_a_samples_doc_id_is_lm_evals_and_its_doc_key_ours(engine: Engine) -> No
     add_run(engine, "t", [Answered({"a": 0}), *SAMPLES])
     _, evaluation_id = add_run(engine, "u", SAMPLES, model="b")
     with atomic(engine) as conn:
-        sample = schema.sample
-        last = (sample.c.evaluation_id == evaluation_id) & (sample.c.position == 2)
-        conn.execute(sample.update().where(last).values(logged_doc_id=None))
+        sample, request = schema.sample, schema.request
+        last = select(sample.c.request_id).where(
+            sample.c.evaluation_id == evaluation_id, sample.c.position == 2
+        )
+        of_last = request.c.id.in_(last)
+        conn.execute(request.update().where(of_last).values(logged_doc_id=None))
         rows = listings.list_samples(conn, task="u")
         keys = dict(conn.execute(select(schema.doc.c.text, schema.doc.c.id)).all())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import psycopg
@@ -12,6 +13,8 @@ from rescore_db.records import StoreInfo, TableSpace
 from rescore_db.store import schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection, Engine
 
 PATIENCE: Final = "5s"  # to wait for a lock before a vacuum is called off
@@ -52,8 +55,12 @@ def measured(conn: Connection) -> StoreInfo:
 
 
 def on_disk(engine: Engine) -> int:
-    """Return the bytes of all tables and indexes."""
-    with engine.connect() as conn:
+    """Return the bytes of all tables and indexes.
+
+    Raises:
+        StoreUnusableError: somebody else has locked a table.
+    """
+    with _impatient(engine) as conn:
         sizes = {name: sum(found) for name, *found in conn.exec_driver_sql(_SIZES)}
     return sum(size for name, size in sizes.items() if name in schema.metadata.tables)
 
@@ -65,21 +72,28 @@ def vacuum(engine: Engine) -> list[str]:
         DBAPIError: it failed.
         StoreUnusableError: somebody else has locked a table.
     """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with _impatient(engine) as conn:
         others = conn.exec_driver_sql(_OTHERS).scalar_one()
-        conn.exec_driver_sql(f"SET lock_timeout = '{PATIENCE}'")
         for name in schema.metadata.tables:
-            try:
-                conn.exec_driver_sql(f'VACUUM (ANALYZE) "{name}"')
-            except OperationalError as error:
-                if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
-                    raise
-                msg = (
-                    f"somebody else has locked the table {name} of the store: "
-                    "run this again when they have ended"
-                )
-                raise StoreUnusableError(msg) from error
+            conn.exec_driver_sql(f'VACUUM (ANALYZE) "{name}"')
     notes = ["the database keeps the room that became free for rows to come"]
     if others:
         notes.append("somebody else uses the store: rows that they may still see were left")
     return notes
+
+
+@contextmanager
+def _impatient(engine: Engine) -> Iterator[Connection]:
+    """Open a connection without a transaction that waits for no lock for long."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.exec_driver_sql(f"SET lock_timeout = '{PATIENCE}'")
+        try:
+            yield conn
+        except OperationalError as error:
+            if not isinstance(error.orig, psycopg.errors.LockNotAvailable):
+                raise
+            msg = (
+                "somebody else has locked a table of the store, as a migration or another vacuum "
+                "does: run this again when they have ended"
+            )
+            raise StoreUnusableError(msg) from error

@@ -1,0 +1,25 @@
+"""Run lm-eval as `tests.run_lm_eval` does, and keep what it returned, pickled, beside its logs."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import lm_eval
+
+from tests import run_lm_eval
+
+evaluate = lm_eval.simple_evaluate
+
+
+def evaluate_and_keep(**options: Any) -> dict[str, Any]:
+    """Evaluate; write the results before anybody changes them."""
+    results: dict[str, Any] = evaluate(**options)
+    Path("results.pickle").write_bytes(pickle.dumps(results))
+    return results
+
+
+if __name__ == "__main__":
+    lm_eval.simple_evaluate = evaluate_and_keep
+    run_lm_eval.main()
