@@ -312,8 +312,9 @@ def main() -> None:
         bench = prepare(folder, options)
         before = os.getloadavg()[0]
         with serving() as postgres:
-            for _ in range(options.rounds):
+            for number in range(options.rounds):
                 bench.round(postgres)
+                print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         load = (before, os.getloadavg()[0])
         if options.json:
             uses = {step: asdict(use) for step, use in bench.uses.items()}

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         db_vacuum,
     )
     from rescore_db.errors import RescoreError
+    from rescore_db.export import ExportRequest
+    from rescore_db.records import IngestOptions
     from rescore_db.rescoring.files import LineScore, rescore_file
     from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
 
@@ -30,6 +32,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CompareOptions",
+    "ExportRequest",
+    "IngestOptions",
     "LineScore",
     "RescoreError",
     "ScoreRequest",
@@ -48,6 +52,8 @@ __all__ = [
 
 _HOMES = {
     "CompareOptions": ("rescore_db.compare", "CompareOptions"),
+    "ExportRequest": ("rescore_db.export", "ExportRequest"),
+    "IngestOptions": ("rescore_db.records", "IngestOptions"),
     "LineScore": ("rescore_db.rescoring.files", "LineScore"),
     "RescoreError": ("rescore_db.errors", "RescoreError"),
     "ScoreRequest": ("rescore_db.rescoring.request", "ScoreRequest"),

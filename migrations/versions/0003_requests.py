@@ -880,7 +880,7 @@ class Contents:
             fits.append(None)
         rests = ", ".join(part.rest_json for part in parts)
         return {
-            "hash": sha256(f"{head}\n{''.join(hashes)}"),
+            "hash": sha256("\n".join((head, *hashes))),
             "doc_id": key.doc_id,
             "target_id": key.target_id,
             "logged_doc_id": key.logged_doc_id,

@@ -109,10 +109,11 @@ def _ended_by_sigterm() -> Iterator[None]:
 def _tell(report: IngestReport, out: Output) -> None:
     from rescore_db.report.render import notice
     from rescore_db.report.summaries import ingest_text
+    from rescore_db.report.values import one_line
 
     out.told(report, ingest_text)
     for note in report.notes:
-        notice(f"note: {note}")
+        notice(f"note: {one_line(note)}")
     if report.errors:
         _fail(report.errors)
 
@@ -120,8 +121,9 @@ def _tell(report: IngestReport, out: Output) -> None:
 def _fail(errors: Sequence[FileError]) -> NoReturn:
     """Name what could not be taken in, and end with exit code 1."""
     from rescore_db.report.render import notice
+    from rescore_db.report.values import one_line
 
     for error in errors:
         place = f"{error.file}:{error.line}" if error.line else error.file
-        notice(f"rescore: {place}: {error.message}")
+        notice(f"rescore: {one_line(place)}: {error.message}")
     raise typer.Exit(1)

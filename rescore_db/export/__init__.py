@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     Planner = Callable[[LoggedRun, Places], list[NewFile]]
 
+MOST_NAMED: Final = 10  # runs, in a message
+
 __all__ = ["FORMATS", "ExportRequest", "export_runs"]
 
 FORMATS: Final = ("lm-eval", "responses")
@@ -68,6 +70,7 @@ def export_runs(
     places = Places()
     with reading(engine) as conn:
         runs = _chosen(conn, request)
+        left = () if request.runs else _left_out(conn)
         files = [one for run in runs for one in planner(run, places)]
         advance = _Advance(sum(one.records for one in files), progress)
         written = [_write(conn, folder, one, advance, force=request.force) for one in files]
@@ -78,7 +81,7 @@ def export_runs(
         files=tuple(written),
         lines=sum(one.lines for one in written),
         bytes=sum(one.bytes for one in written),
-        notes=tuple(places.notes),
+        notes=(*places.notes, *left),
     )
 
 
@@ -98,6 +101,18 @@ def _planner(name: str) -> Planner:
     from rescore_db.export import lm_eval
 
     return lm_eval.files_of
+
+
+def _left_out(conn: Connection) -> tuple[str, ...]:
+    """Say which runs nobody named, and have a newer version."""
+    from rescore_db.store.logged_files import older_versions
+
+    older = older_versions(conn)
+    if not older:
+        return ()
+    named = " ".join(f"--run {key}" for key in older[:MOST_NAMED])
+    more = f" and {len(older) - MOST_NAMED:,} more" if len(older) > MOST_NAMED else ""
+    return (f"older versions of runs are left out; to have them as well: {named}{more}",)
 
 
 def _chosen(conn: Connection, request: ExportRequest) -> list[LoggedRun]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,10 @@ if TYPE_CHECKING:
 def write_logs(results: Mapping[str, Any], out: str, *, model: str | None = None) -> Path:
     """Write the files that `lm_eval --log_samples --output_path OUT` would have written.
 
-    What lm-eval knows beside its results stays unknown: chat template, system instruction and
-    the time that the evaluation took, unless a tracker put them into the results.  Where these
-    say when they were begun, the files have that date, so that writing them twice gives the same.
+    What only lm-eval's tracker knows is as in an evaluation with its defaults, without a chat
+    template and system instruction, and nobody timed it; where the results say otherwise (as with
+    `results | asdict(tracker.general_config_tracker)`), that counts.  The files' date is the one
+    in the results, when the evaluation began, so that writing them twice gives the same.
 
     Args:
         results: what `simple_evaluate` returned; not modified.
@@ -52,6 +54,7 @@ def write_logs(results: Mapping[str, Any], out: str, *, model: str | None = None
 
 def _tracker(known: dict[str, Any], out: str, model: str | None) -> Any:  # noqa: ANN401 - lm-eval's
     """Return a tracker that knows what the results tell, and does not look at the clock."""
+    from lm_eval.evaluator import simple_evaluate
     from lm_eval.loggers import EvaluationTracker
     from lm_eval.utils import sanitize_model_name
 
@@ -60,7 +63,8 @@ def _tracker(known: dict[str, Any], out: str, model: str | None) -> Any:  # noqa
     about.log_end_time = lambda: None  # nobody timed the evaluation
     config = known.get("config") or {}
     arguments = config.get("model_args") or ""
-    about.log_experiment_args(config.get("model"), arguments, None, None, False)  # noqa: FBT003
+    turns = signature(simple_evaluate).parameters["fewshot_as_multiturn"].default
+    about.log_experiment_args(config.get("model"), arguments, None, None, turns)
     told = about._get_model_name(arguments)  # noqa: SLF001 - lm-eval invents a name otherwise
     for name in asdict(about):
         if name in known:  # another tracker was there before

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import LogFormatError
 from rescore_db.harness_log.lines import FIELDS, check_fields, value_of
+from rescore_db.json_exact import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +65,18 @@ def decode(line: LogLine, file: str) -> DecodedLine:
         filtered=values["filtered_resps"],
         metrics=metric_values(values),
     )
+
+
+def refuse_names(line: DecodedLine, file: str) -> None:
+    """Refuse names of a filter or of metrics that no database's text column holds.
+
+    Raises:
+        LogFormatError: there is one.
+    """
+    for name in (line.filter, *line.metrics):
+        if isinstance(name, str) and UNSTORABLE.search(name):
+            message = f"the name {name!r} holds a character that no database holds: mend it"
+            raise LogFormatError(file, line.number, message)
 
 
 def argument_lists(arguments: Any) -> Any:  # noqa: ANN401 - as logged

@@ -168,6 +168,8 @@ def _walk(folder: str, errors: list[FileError]) -> Iterator[str]:
             try:
                 if stat.S_ISREG(Path(path).stat().st_mode):
                     yield path
+                elif is_data(path):  # a pipe or a device: opening it might wait for ever
+                    note(OSError(errno.EINVAL, NO_FILE, path))
             except OSError as error:  # nobody misses a dangling link, unless data should be there
                 if error.errno not in LEADS_NOWHERE or is_data(path):
                     note(error)

@@ -169,7 +169,7 @@ def split_line(number: int, text: bytes) -> Record | None:
         return None
     get = fields.get
     hashes = get("doc_hash", NO_HASH), get("prompt_hash", NO_HASH), get("target_hash", NO_HASH)
-    key = hashlib.sha256(b"".join((text[:cut], b"\n", *hashes))).digest()
+    key = hashlib.sha256(b"\n".join((text[:cut], *hashes))).digest()
     return Record(number, text, key, fields, cut)
 
 
@@ -192,11 +192,11 @@ def record_of(line: LogLine, key: bytes | None = None) -> Record:
 def key_of(fields: dict[str, msgspec.Raw]) -> bytes:
     """Return the key of a line from its fields.
 
-    It is the SHA-256 of the head as lm-eval writes it, without a closing brace, a newline, and
-    the JSON text of the logged hashes; fields that are missing count as empty.
+    It is the SHA-256 of the head as lm-eval writes it, without a closing brace, and the JSON text
+    of each logged hash, each behind a newline; fields that are missing count as empty.
     """
     head = b", ".join(b'"%b": %b' % (name.encode(), fields.get(name, NO_HASH)) for name in HEAD)
-    hashes = b"".join(fields.get(name, NO_HASH) for name in HASHES)
+    hashes = b"\n".join(fields.get(name, NO_HASH) for name in HASHES)
     return hashlib.sha256(b"{%b\n%b" % (head, hashes)).digest()
 
 

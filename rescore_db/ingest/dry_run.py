@@ -54,17 +54,16 @@ class Rates:
     basis: str
 
 
-# Growth and time of a first model: measured once, two made-up models of 23 MB in ten tasks, SQLite,
-# CPU time (0.032 s/MB, of which the cost a file, from 57 small tasks, was taken off).  The second
-# model grew the store by 0.03 only, for its text repeats: `next_growth` is what ten models at 16%
-# of the input come to, which is a figure to reach, not one measured.  Compression: real logs of 12
-# MB gave 5.7, 31 and 9.0 together, single files less.  benchmarks/ingest.py is to replace them.
+# Growth and CPU time: benchmarks/ingest.py, three made-up models of 95 MB in ten tasks, SQLite; the
+# cost a file, from 100 tasks of 59 KB, is taken off.  Models that write at length grow the store by
+# more than these, whose responses are a twentieth of their logs.  Compression: real logs of 12 MB
+# gave 5.7, 31 and 9.0 together, single files less.
 RATES: Final = Rates(
-    first_growth=0.45,
-    next_growth=0.12,
-    first_seconds=2.5e-8,
-    next_seconds=1.2e-8,
-    file_seconds=0.025,
+    first_growth=0.42,
+    next_growth=0.04,
+    first_seconds=1.7e-8,
+    next_seconds=0.5e-8,
+    file_seconds=0.018,
     expansion={".gz": 5, ".xz": 10, ".zst": 8},
     basis="a rough estimate for SQLite",
 )

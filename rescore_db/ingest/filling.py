@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rescore_db.errors import LogFormatError, NotFoundError
+from rescore_db.errors import LogFormatError
 from rescore_db.harness_log import results as results_file
 from rescore_db.ingest.evaluation import fill_evaluation
 from rescore_db.ingest.reading import SamplesReader
@@ -53,7 +53,11 @@ class SamplesIngest:
         """
         results = self._run.results
         announced = None if results is None else results.tasks.get(self._source.task)
-        self._reader().check(announced)
+        reader = self._reader()
+        try:
+            reader.check(announced)
+        except LogFormatError as error:
+            raise self._explained(error, reader) from None
 
     def ingest(self, version: runs.RunVersion | None) -> None:
         """Store the file, unless a version that it is to be added to has it.
@@ -76,7 +80,6 @@ class SamplesIngest:
                 with self._transaction() as conn:
                     evaluation_id, taken, notes = self._store(conn, reader)
             except LogFormatError as error:
-                run.requests.forget()
                 if self._goes_on_without(error):
                     continue
                 run.fail(source, self._explained(error, reader))
@@ -164,16 +167,16 @@ class SamplesIngest:
         """Make sure that the run of the files before this one is still there.
 
         Raises:
-            NotFoundError: somebody deleted it.
+            LogFormatError: somebody deleted it.
         """
         files = self._run.files
         versions = runs.find_versions(conn, self._run.model, files.date, files.origin)
         if run_id not in {one.id for one in versions}:
-            msg = (
+            what = (
                 f"run {run_id} ({self._run.label}) was deleted while its files were read: "
                 "run the same command again to have all of it"
             )
-            raise NotFoundError(msg)
+            raise LogFormatError(self._source.path, None, what)
 
     def _task_results(self, conn: Connection, run_id: int) -> TaskResults | None:
         """Return what is known of the task: from the results file at hand, else the stored one."""
@@ -191,8 +194,9 @@ class SamplesIngest:
             if has_samples(version, source.task, run.digests.of(source, [version])):
                 old_id = version.evaluations[source.task].id
                 n = carry_scores(conn, old_id, evaluation_id)
-                many = f"{n} scoring{'s' if n > 1 else ''}"
-                return (f"unchanged since run {version.id}, whose {many} it keeps",) if n else ()
+                if n:
+                    many = f"{n} scoring{'s' if n > 1 else ''}"
+                    return (f"unchanged since run {version.id}, whose {many} it keeps",)
         return ()
 
     def _reader(self) -> SamplesReader:

@@ -11,6 +11,7 @@ from array import array
 from typing import Final
 
 FREE: Final = -1
+SPREAD: Final = 0x9E3779B97F4A7C15
 MISMATCH: Final = 1  # a logged hash does not fit what the line holds
 ODD: Final = 2  # the sample's columns do not give its lines back
 
@@ -60,11 +61,12 @@ class Positions:
     def _slot(self, doc_id: int) -> int:
         """Return where in the table a document's first occurrence stands, or would stand.
 
-        Ids are handed out in a row, so that most documents have the slot of their number alone.
+        Ids come in ranges, and ranges that overlap in the table would pile up: the golden ratio's
+        digits spread them.
         """
         table, docs = self._table, self._docs
         mask = len(table) - 1
-        slot = doc_id & mask
+        slot = (doc_id * SPREAD >> 20) & mask
         while (at := table[slot]) != FREE and docs[at] != doc_id:
             slot = (slot + 1) & mask
         return slot

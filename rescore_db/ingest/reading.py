@@ -7,7 +7,7 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from rescore_db.errors import LogFormatError
-from rescore_db.harness_log.decode import decode
+from rescore_db.harness_log.decode import decode, refuse_names
 from rescore_db.harness_log.files import open_log
 from rescore_db.harness_log.older import completer_for, is_older, open_records
 from rescore_db.harness_log.records import RecordDigest, checked, read_records, record_of
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 BATCH_LINES: Final = 2000
 BATCH_BYTES: Final = 8_000_000
+MAX_BAD: Final = 10_000  # lines of a file that may be left out
 MAX_KEPT: Final = 1_000_000  # bytes of a bad line that are kept
+MAX_KEPT_IN_ALL: Final = 20_000_000  # bytes of a file's bad lines; of further ones
+MAX_KEPT_OF_MANY: Final = 1000  # so many of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class SamplesReader:
         self._tick = tick
         self._skip_bad = skip_bad
         self._known_bad = known_bad or {}
+        self._kept = 0
 
     def batches(self, results: TaskResults | None = None) -> Iterator[list[Record]]:
         """Yield the records, some thousands or some megabytes at a time.
@@ -173,7 +177,8 @@ class SamplesReader:
         reason = self._known_bad.get(record.number)
         if reason is None and self._skip_bad:
             try:
-                decode(checked(record, self._source.path).line(), self._source.path)
+                line = decode(checked(record, self._source.path).line(), self._source.path)
+                refuse_names(line, self._source.path)
             except LogFormatError as error:
                 reason = error.message
         if reason is not None:
@@ -181,7 +186,12 @@ class SamplesReader:
         return reason is None
 
     def _leave_out(self, number: int, reason: str, size: int, content: bytes) -> None:
-        self.bad.append(BadLine(number, reason, size, content[:MAX_KEPT]))
+        if len(self.bad) == MAX_BAD:
+            message = f"more than {MAX_BAD:,} bad lines: not a file that lm-eval wrote"
+            raise LogFormatError(self._source.path, None, message)
+        content = content[: MAX_KEPT if self._kept < MAX_KEPT_IN_ALL else MAX_KEPT_OF_MANY]
+        self._kept += len(content)
+        self.bad.append(BadLine(number, reason, size, content))
 
     def check(self, results: TaskResults | None) -> None:
         """Read the whole file without keeping anything.

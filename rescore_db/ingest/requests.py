@@ -84,12 +84,13 @@ class Requests:
         self._canonical: dict[bytes, bool] = {}
 
     def forget(self) -> None:
-        """Forget what is known: a transaction that stored some of it was rolled back."""
-        self._known.clear()
+        """Forget everything: the transaction that stored some of it was rolled back."""
+        for remembered in (self._known, self._docs, self._targets, self._contexts):
+            remembered.clear()
 
     def begin(self, deletions: int) -> None:
         """Begin a transaction; `deletions` counts what was ever deleted from the store."""
-        if deletions != self._deletions or len(self._known) > MAX_KNOWN:
+        if deletions != self._deletions:
             self._known.clear()
         self._deletions = deletions
 
@@ -107,6 +108,8 @@ class Requests:
             LogFormatError: a head cannot be read.
         """
         known = self._known
+        if len(known) > MAX_KNOWN:
+            known.clear()
         missing = {one.key for one in records if one.key not in known}
         if missing:
             known.update(find_requests(conn, missing))

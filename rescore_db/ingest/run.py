@@ -48,7 +48,6 @@ class RunIngest:
         max_bytes: the longest line that is read.
         options: how.
         requests: what is known of the store's requests, also from runs before.
-        requests: what is known of the store's requests.
         results: the results file as read, None where there is none that can be.
         run_id: of the version that is written or known, None until there is one.
         done: paths of files that are dealt with.

@@ -343,7 +343,7 @@ def _scoring(conn: Connection, how: How, request: ScoreRequest, wanted: Sequence
     if request.name is not None and request.name in taken:
         msg = f"run {run_id} has a scoring named {request.name!r} already; choose another --name"
         raise AlreadyExistsError(msg)
-    name = request.name or _free_name(how.name, taken)
+    name = request.name or scorings.free_name(how.name, taken)
     return add_scoring(conn, run_id=run_id, kind="rescored", name=name, how_json=how.how_json)
 
 
@@ -356,9 +356,3 @@ def _refuse_other_name(run_id: int, held: str, wanted: str | None) -> None:
         f"or make another attempt named {wanted!r} with --force"
     )
     raise AlreadyExistsError(msg)
-
-
-def _free_name(wanted: str, taken: set[str]) -> str:
-    if wanted not in taken:
-        return wanted
-    return next(name for n in range(2, len(taken) + 3) if (name := f"{wanted}-{n}") not in taken)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Row, Table, literal, select
 
-from rescore_db.store import schema
+from rescore_db.store import schema, scorings
 from rescore_db.store.scorings import FINAL
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def _asks_the_same(conn: Connection, *evaluation_ids: int) -> bool:
 
 
 def _scoring(conn: Connection, old_id: int, run_id: int) -> int:
-    """Return a run's scoring of the same *how*, attempt and name as another run's."""
+    """Return a run's scoring of the same *how* and attempt as another run's, made if need be.
+
+    It has the same name, unless the run has given that to another way of scoring.
+    """
     table = schema.scoring
     old = conn.execute(select(table).where(table.c.id == old_id)).one()
     query = select(table.c.id).where(
@@ -72,7 +75,8 @@ def _scoring(conn: Connection, old_id: int, run_id: int) -> int:
     known = conn.scalar(query)
     if known is not None:
         return int(known)
-    return _copy(conn, table, old, {"run_id": run_id, "groups_json": None})
+    name = scorings.free_name(old.name, scorings.scoring_names(conn, run_id))
+    return _copy(conn, table, old, {"run_id": run_id, "name": name, "groups_json": None})
 
 
 def _carry(conn: Connection, old: Row[Any], changed: dict[str, Any]) -> None:

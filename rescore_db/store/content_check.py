@@ -239,7 +239,7 @@ def _keys(head: _Head) -> Iterator[bytes]:
     A line may lack any of its hashes, and `doc_id`.
     """
     hashes = ["" if one is None else f'"{one.hex()}"' for one in head.hashes]
-    logged = dict.fromkeys("".join(some) for some in product(*((one, "") for one in hashes)))
+    logged = dict.fromkeys("\n".join(some) for some in product(*((one, "") for one in hashes)))
     doc_id = "" if head.doc_id is None else str(head.doc_id)
     for write, is_own in product(_SPELLINGS, (True, False)):
         doc = head.doc if is_own else write(json_exact.loads(head.doc))

@@ -124,6 +124,7 @@ def set_results(conn: Connection, run_id: int, new: NewRun) -> None:
     row = update(schema.run).where(schema.run.c.id == run_id)
     conn.execute(
         row.values(
+            step=func.coalesce(schema.run.c.step, new.step),
             lm_eval_version=new.lm_eval_version,
             results_json=new.results_json,
             results_digest=new.results_digest,

@@ -140,8 +140,8 @@ request = Table(
     "request",
     metadata,
     new_id(assigned=True),
-    # SHA-256 of the line's head, `{"doc_id": … "arguments": {…}` as lm-eval writes it, a newline,
-    # and the three logged hashes as they stand: one look-up finds all that a model is not part of.
+    # SHA-256 of the line's head, `{"doc_id": … "arguments": {…}` as lm-eval writes it, and of the
+    # three logged hashes as they stand: one look-up finds all that a model is not part of.
     digest(),
     bulk_ref("doc_id"),
     bulk_ref("target_id"),

@@ -155,6 +155,13 @@ def may_finish(conn: Connection, scored_evaluation_id: int) -> bool:
     return standing.status == "pending" and standing.n == sum(b - a for a, b in standing.shards)
 
 
+def free_name(wanted: str, taken: Collection[str]) -> str:
+    """Return a name for a scoring, with a number behind it if it is taken."""
+    if wanted not in taken:
+        return wanted
+    return next(name for n in range(2, len(taken) + 3) if (name := f"{wanted}-{n}") not in taken)
+
+
 def reset(conn: Connection, scored_evaluation_id: int) -> None:
     """Forget the scores of an unfinished scored evaluation: another environment begins anew."""
     filters = select(schema.scored_filter.c.id).where(

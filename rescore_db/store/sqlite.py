@@ -17,6 +17,7 @@ from rescore_db.errors import StoreUnusableError
 from rescore_db.masking import masked_url
 from rescore_db.settings import Settings
 from rescore_db.store.found import Found
+from rescore_db.store.header import read_header
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,8 +111,7 @@ def look(engine: Engine) -> Found:
     if not path.exists():
         return Found()
     try:
-        with path.open("rb") as file:
-            header = file.read(100)
+        header = read_header(path)
         if not header:
             return Found()
         if not header.startswith(_HEADER):

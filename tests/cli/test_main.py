@@ -61,7 +61,7 @@ def test_commands_are_listed_in_the_order_in_which_they_are_used(
     names = [line.split()[0] for line in listed.splitlines()]
     assert names == [
         *("ingest", "runs", "tasks", "samples", "scorings", "subset", "score", "verify"),
-        *("compare", "history", "sql", "db", "demo"),
+        *("compare", "history", "sql", "export", "db", "demo"),
     ]
 
 

@@ -3,9 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +19,9 @@ from rescore_db.harness_log.records import (
     key_of,
     read_records,
 )
+
+if TYPE_CHECKING:
+    import msgspec
 
 LIMIT = 100_000
 HASHES = {"doc_hash": "d" * 64, "prompt_hash": "p" * 64, "target_hash": "t" * 64}
@@ -74,7 +76,7 @@ def test_the_key_is_made_of_head_and_logged_hashes() -> None:
 
     head = {name: LINE[name] for name in ("doc_id", "doc", "target", "arguments")}
     text = json.dumps(head, ensure_ascii=False)[:-1] + "\n"
-    text += "".join(json.dumps(value) for value in HASHES.values())
+    text += "\n".join(json.dumps(value) for value in HASHES.values())
     assert record.key == hashlib.sha256(text.encode()).digest()
     assert record.key == key_of(record.line().fields)
 
@@ -87,6 +89,9 @@ def test_the_key_knows_nothing_of_the_answer() -> None:
     assert one.key == two.key
     assert records_of(raw(LINE | {"target_hash": "0" * 64}))[0].key != one.key
     assert records_of(raw(LINE | {"doc_id": 4}))[0].key != one.key
+    bare = {name: value for name, value in LINE.items() if name not in HASHES}
+    keys = {records_of(raw(bare | {name: "0" * 64}))[0].key for name in HASHES}
+    assert len(keys) == 3, "which hash it is counts"
 
 
 NOT_SPLIT = {

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
-from rescore_db.errors import NotFoundError
 from rescore_db.ingest import ingest_paths
 from rescore_db.store import schema
 from rescore_db.store.engine import reading

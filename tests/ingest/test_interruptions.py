@@ -7,6 +7,7 @@ import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -57,12 +58,12 @@ def undisturbed(
     return whole_at(url), time.monotonic() - begun
 
 
-def fresh_store(kind: str, request: pytest.FixtureRequest, at: int) -> str:
+def fresh_store(kind: str, request: pytest.FixtureRequest) -> str:
     """The URL of one more store, of a database of its own."""
     if kind == "postgresql":
         databases: Databases = request.getfixturevalue("databases")
         return databases.url(databases.make(request.getfixturevalue("postgres_template")))
-    path = request.getfixturevalue("tmp_path") / f"store{at}.db"
+    path = request.getfixturevalue("tmp_path") / f"{uuid4().hex}.db"
     path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
     return f"sqlite:///{path}"
 
@@ -88,33 +89,37 @@ def test_a_killed_ingest_is_finished_by_repeating_it(
     logs: Path,
     undisturbed: tuple[dict[str, Any], float],
 ) -> None:
-    expected, seconds = undisturbed
+    expected, expected_seconds = undisturbed
     seed = time.time_ns()
     chance = random.Random(seed)  # noqa: S311 - a test's points, named when it fails
     for at in range(KILLS):
-        url = fresh_store(kind, request, at)
-        for _ in range(1 + (at % 6 == 0)):  # some are killed twice
-            kill(url, logs, chance.uniform(0, 0.6) * seconds, at_start=at % 3 == 0)
+        seconds, at_start = chance.uniform(0, 0.5) * expected_seconds, at % 3 == 0
+        url = fresh_store(kind, request)
+        while not is_killed(url, logs, seconds, at_start=at_start):  # done before the kill
+            url, seconds = fresh_store(kind, request), seconds / 2
+        if at % 6 == 0:
+            is_killed(url, logs, seconds, at_start=at_start)  # once more
         code, _, err = run(url, *LINE, str(logs))
         assert code == 0, (seed, at, err)
         assert whole_at(url) == expected, (seed, at)
 
 
-def kill(url: str, logs: Path, seconds: float, *, at_start: bool) -> None:
-    """Kill an ingest some time after its start, or after it began to write.
+def is_killed(url: str, logs: Path, seconds: float, *, at_start: bool) -> bool:
+    """Kill an ingest some time after its start, or after it began to write; False if it was done.
 
-    One that is done by then is what a repetition finds, too; another is killed sooner.
+    Args:
+        url: the store.
+        logs: what is taken in.
+        seconds: when.
+        at_start: from the start on.
     """
-    for _ in range(4):
-        process = start(url, *LINE, str(logs))
-        if not at_start:
-            wait_for(samples_begun(url), process.poll)
-        time.sleep(seconds)
-        process.kill()
-        process.communicate()
-        if process.returncode == -signal.SIGKILL:
-            return
-        seconds /= 3
+    process = start(url, *LINE, str(logs))
+    if not at_start:
+        wait_for(samples_begun(url), process.poll)
+    time.sleep(seconds)
+    process.kill()
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
 
 
 def wait_for(happened: Callable[[], bool], ended: Callable[[], int | None]) -> None:

@@ -46,6 +46,16 @@ def test_many_docs_keep_apart() -> None:
     assert second.in_order
 
 
+def test_ranges_of_ids_that_overlap_in_the_table_take_no_longer() -> None:
+    positions, seen = Positions(), Seen()
+    half = 20_000
+    docs = [*range(half), *(number + 64 * 1024 * 1024 for number in range(half))]
+
+    found = [place(positions, seen, doc)[0] for doc in docs]
+
+    assert found == list(range(2 * half))
+
+
 def test_one_doc_many_times_takes_no_longer() -> None:
     positions, seen = Positions(), Seen()
 

@@ -265,8 +265,10 @@ def test_many_lines_go_in_batch_by_batch(engine: Engine, tmp_path: Path) -> None
     told: list[int] = []
     lines = [{"doc": {"n": at % 700}, "response": str(at)} for at in range(1200)]
     path = write(tmp_path, *lines)
+    path_size = (tmp_path / "answers.jsonl").stat().st_size
 
-    def note(done: int, _total: int, _what: str) -> None:
+    def note(done: int, total: int, what: str) -> None:
+        assert (total, what) == (path_size, path)
         told.append(done)
 
     report = ingest_responses(engine, path, ResponsesOf("t", "m"), progress=note)
