@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Databases
 
-KILLS = 18
+KILLS = 15
 LINES = 2000
 FOLDERS = ("a", "b", "c")
 
