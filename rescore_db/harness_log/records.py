@@ -63,9 +63,12 @@ class Record(msgspec.Struct, gc=False):
 
     def line(self) -> LogLine:
         """Return the line with all its fields."""
-        fields = self.fields
-        if self.cut:
-            fields = {**_decode(self.text[: self.cut] + b"}"), **fields}
+        if not self.cut:
+            return LogLine(self.number, self.text, self.fields)
+        try:
+            fields = {**_decode(self.text[: self.cut] + b"}"), **self.fields}
+        except (msgspec.DecodeError, RecursionError):  # NaN, say, in a head that is known by now
+            fields = parse_line(self.text.removeprefix(BOM), "", self.number)
         return LogLine(self.number, self.text, fields)
 
 

@@ -51,7 +51,10 @@ def test_a_run_gets_a_name_a_step_and_tags(capsys: Captured) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_names_steps_and_tags_are_columns_where_there_are_some(capsys: Captured) -> None:
+def test_names_steps_and_tags_are_columns_where_there_are_some(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     assert main(["runs"]) == 0
     assert "tags" not in capsys.readouterr().out
 

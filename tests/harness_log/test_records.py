@@ -189,3 +189,13 @@ def test_however_a_line_is_written_its_fields_are_those_of_json(
     found = [checked(record, "f") for record in records_of(text)]
 
     assert [json.dumps(parsed(record.line().fields)) for record in found] == [json.dumps(expected)]
+
+
+def test_a_split_line_whose_head_only_python_can_parse_has_all_its_fields() -> None:
+    (record,) = records_of(raw(LINE | {"target": [float("nan")]}))
+
+    assert record.cut
+    assert [bytes(value) for value in record.line().fields.values()] == [
+        bytes(value) for value in checked(record, "f").fields.values()
+    ]
+    assert bytes(record.line().fields["target"]) == b"[NaN]"

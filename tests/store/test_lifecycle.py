@@ -276,7 +276,9 @@ def request_row(key: int, fields: dict[str, bytes], *, fit: bool | None = True) 
     is_regular = not parts or isinstance(parts[0], tuple)
     names = ("doc_id", "doc", "target", "arguments")
     head = b", ".join(b'"%b": %b' % (name.encode(), fields.get(name, b"")) for name in names)
-    hashes = b"".join(fields.get(name, b"") for name in ("doc_hash", "prompt_hash", "target_hash"))
+    hashes = b"\n".join(
+        fields.get(name, b"") for name in ("doc_hash", "prompt_hash", "target_hash")
+    )
     prompt = fields_of(key).get("prompt_hash")
     return (
         key,
