@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import LogFormatError
-from rescore_db.harness_log.lines import FIELDS, check_fields, value_of
-from rescore_db.json_exact import UNSTORABLE
+from rescore_db.harness_log.lines import FIELDS, check_fields, refuse_unstorable, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,10 +72,8 @@ def refuse_names(line: DecodedLine, file: str) -> None:
     Raises:
         LogFormatError: there is one.
     """
-    for name in (line.filter, *line.metrics):
-        if isinstance(name, str) and UNSTORABLE.search(name):
-            message = f"the name {name!r} holds a character that no database holds: mend it"
-            raise LogFormatError(file, line.number, message)
+    names = (name for name in (line.filter, *line.metrics) if isinstance(name, str))
+    refuse_unstorable(names, file, line.number)
 
 
 def argument_lists(arguments: Any) -> Any:  # noqa: ANN401 - as logged

@@ -17,7 +17,7 @@ from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 BOM: Final = b"\xef\xbb\xbf"
 SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -131,6 +131,18 @@ def check_fields(fields: Collection[str], number: int, file: str) -> None:
     if missing:
         message = f"no {', '.join(missing)}: not a line that lm-eval wrote; mend or remove it"
         raise LogFormatError(file, number, message)
+
+
+def refuse_unstorable(names: Iterable[str], file: str, number: int | None) -> None:
+    """Refuse names with characters that no database's text column holds.
+
+    Raises:
+        LogFormatError: naming the first; `number` is its line, None where the whole file is meant.
+    """
+    for name in names:
+        if json_exact.UNSTORABLE.search(name):
+            message = f"the name {name!r} holds a character that no database holds: mend it"
+            raise LogFormatError(file, number, message)
 
 
 def check_encoding(text: bytes, file: str, number: int) -> None:

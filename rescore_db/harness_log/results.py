@@ -13,7 +13,7 @@ from typing import Any, Final
 from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
 from rescore_db.harness_log.files import read_whole
-from rescore_db.harness_log.lines import BOM
+from rescore_db.harness_log.lines import BOM, refuse_unstorable
 from rescore_db.harness_log.locations import base_name, folder_name
 from rescore_db.harness_log.run_facts import model_arguments, model_name, step_of, utc_date
 
@@ -148,10 +148,7 @@ def _refuse_strange_names(
     named: list[TaskResults | GroupResults] = [*tasks.values(), *groups]
     names = {one.name for one in named}
     names.update(name for one in named for key in one.metrics for name in key)
-    strange = sorted(name for name in names if json_exact.UNSTORABLE.search(name))
-    if strange:
-        message = f"the name {strange[0]!r} holds a character that no database holds: mend it"
-        raise LogFormatError(path, None, message)
+    refuse_unstorable(sorted(names), path, None)
 
 
 def is_results(content: Any) -> bool:  # noqa: ANN401 - any JSON value

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from rescore_db.errors import LogFormatError
 from rescore_db.harness_log.decode import is_score
-from rescore_db.harness_log.lines import FIELDS, check_fields, value_of
+from rescore_db.harness_log.lines import FIELDS, check_fields, refuse_unstorable, value_of
 from rescore_db.harness_log.records import HASHES, HEAD, Record, record_of
 from rescore_db.ingest.contents import unusable
 from rescore_db.ingest.positions import FREE, MISMATCH, ODD, Positions, Seen
-from rescore_db.json_exact import UNSTORABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -217,10 +215,7 @@ class Assembler:
         is_told = isinstance(name, str)
         if not is_told:
             name = UNKNOWN_FILTER
-        for one in (name, *listed_metrics(fields)):
-            if UNSTORABLE.search(one):
-                message = f"the name {one!r} holds a character that no database holds: mend it"
-                raise LogFormatError(self.file, record.number, message)
+        refuse_unstorable((name, *listed_metrics(fields)), self.file, record.number)
         known = next((one for one in self.filters if one.name == name), None)
         if known is None:
             known = FilterLines(len(self.filters), name, shape, fields)

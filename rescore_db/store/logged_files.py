@@ -6,11 +6,12 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import func, select, update
 
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.store import schema
+from rescore_db.store.runs import has_newer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,14 +56,8 @@ class LoggedRun:
 
 def older_versions(conn: Connection) -> list[int]:
     """Return the ids of the runs that have a newer version."""
-    run, newer = schema.run, schema.run.alias("newer")
-    is_older = exists().where(
-        newer.c.model == run.c.model,
-        newer.c.date == run.c.date,
-        newer.c.origin == run.c.origin,
-        newer.c.version > run.c.version,
-    )
-    return list(conn.scalars(select(run.c.id).where(is_older).order_by(run.c.id)))
+    run = schema.run
+    return list(conn.scalars(select(run.c.id).where(has_newer()).order_by(run.c.id)))
 
 
 def logged_runs(

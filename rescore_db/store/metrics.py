@@ -10,9 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 
 from rescore_db.store import schema
+from rescore_db.store.runs import has_newer
 from rescore_db.store.scores import exact_number
 
 if TYPE_CHECKING:
@@ -178,13 +179,7 @@ def _group_metrics(conn: Connection, condition: ColumnElement[bool]) -> list[Gro
 
 def scorings_of_newest_runs(conn: Connection) -> list[ScoringOfRun]:
     """Return every scoring of the newest version of each (model, date, origin)."""
-    scoring, run, newer = schema.scoring, schema.run, schema.run.alias("newer")
-    is_older = exists().where(
-        newer.c.model == run.c.model,
-        newer.c.date == run.c.date,
-        newer.c.origin == run.c.origin,
-        newer.c.version > run.c.version,
-    )
+    scoring, run = schema.scoring, schema.run
     columns: list[Column[Any]] = [
         *(scoring.c[name] for name in ("id", "name", "kind", "hash", "attempt")),
         *(run.c[name] for name in ("id", "model", "date", "step", "lm_eval_version")),
@@ -192,7 +187,7 @@ def scorings_of_newest_runs(conn: Connection) -> list[ScoringOfRun]:
     query = (
         select(*columns)
         .join(run, run.c.id == scoring.c.run_id)
-        .where(~is_older)
+        .where(~has_newer())
         .order_by(scoring.c.id)
     )
     return [ScoringOfRun(*tuple(row)) for row in conn.execute(query)]

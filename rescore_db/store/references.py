@@ -16,10 +16,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import exists, select, union
+from sqlalchemy import select, union
 
 from rescore_db.errors import NotFoundError, UsageError
 from rescore_db.store import schema
+from rescore_db.store.runs import has_newer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -257,14 +258,7 @@ def _runs(conn: Connection, *conditions: ColumnElement[bool]) -> list[_Run]:
 
 def _newest_runs(conn: Connection, *conditions: ColumnElement[bool]) -> list[_Run]:
     """Return the newest version of each (model, date, origin) among the runs, by date."""
-    newer = schema.run.alias("newer")
-    is_older = exists().where(
-        newer.c.model == schema.run.c.model,
-        newer.c.date == schema.run.c.date,
-        newer.c.origin == schema.run.c.origin,
-        newer.c.version > schema.run.c.version,
-    )
-    return _runs(conn, ~is_older, *conditions)
+    return _runs(conn, ~has_newer(), *conditions)
 
 
 def _runs_named(conn: Connection, text: str) -> dict[_Run, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from rescore_db import json_exact
 from rescore_db.store import schema
@@ -18,7 +18,7 @@ from rescore_db.store.scores import now
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,17 @@ class EvaluationFacts:
     n_original: int | None = None
     n_effective: int | None = None
     num_fewshot: int | None = None
+
+
+def has_newer() -> ColumnElement[bool]:
+    """Return the condition that a row of `run` has a newer version."""
+    run, newer = schema.run, schema.run.alias("newer")
+    return exists().where(
+        newer.c.model == run.c.model,
+        newer.c.date == run.c.date,
+        newer.c.origin == run.c.origin,
+        newer.c.version > run.c.version,
+    )
 
 
 def find_versions(conn: Connection, model: str, date: str, origin: str = "") -> list[RunVersion]:
