@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Databases
 
-KILLS = 15
+KILLS = 9
 LINES = 2000
 FOLDERS = ("a", "b", "c")
 

@@ -1,8 +1,9 @@
-"""Scoring children that outlive a test: starting one costs more than most tests do."""
+"""Scoring children and filled stores: starting or filling one costs more than most tests do."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -10,10 +11,62 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rescore_db.harness.environment import child_environment
+from rescore_db.ingest import ingest_paths
 from rescore_db.rescoring.slot import Child, Slot
+from rescore_db.store.engine import open_engine
+from tests.conftest import Databases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from tests.truth import Truth
+
+
+def fill(url: str, truth: Truth) -> None:
+    """Take in everything that lm-eval logged over our tasks."""
+    engine = open_engine(url)
+    assert not ingest_paths(engine, [str(truth.logs)]).errors
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def filled_sqlite(
+    tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path, truth: Truth
+) -> Path:
+    """A filled store file, to be copied."""
+    path = tmp_path_factory.mktemp("filled") / "filled.db"
+    shutil.copyfile(sqlite_template, path)
+    fill(f"sqlite:///{path}", truth)
+    return path
+
+
+@pytest.fixture(scope="session")
+def filled_postgresql(postgres_server: str, postgres_template: str, truth: Truth) -> Iterator[str]:
+    """The name of a filled database, to be copied."""
+    databases = Databases(postgres_server)
+    name = databases.make(postgres_template)
+    fill(databases.url(name), truth)
+    yield name
+    databases.drop_all()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def filled(
+    request: pytest.FixtureRequest, tmp_path: Path, databases: Databases
+) -> Iterator[Engine]:
+    """A store of its own, with everything that lm-eval logged over our tasks, on each database."""
+    if request.param == "sqlite":
+        path = tmp_path / "filled.db"
+        shutil.copyfile(request.getfixturevalue("filled_sqlite"), path)
+        url = f"sqlite:///{path}"
+    else:
+        url = databases.url(databases.make(request.getfixturevalue("filled_postgresql")))
+    opened = open_engine(url)
+    yield opened
+    opened.dispose()
 
 
 class Nursery:

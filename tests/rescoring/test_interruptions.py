@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,7 +23,6 @@ from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, open_engine, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 
 FIRST_RUN = "larch/wren-1b@2026-01-05"
 TASKS = ("small_trades_*", "small_sums", "small_pairs")
-
-
-@pytest.fixture
-def filled(engine: Engine, truth: Truth) -> Engine:
-    """A store with one model's runs."""
-    assert not ingest_paths(engine, [str(truth.folder(truth.models[0]))]).errors
-    return engine
 
 
 def request(truth: Truth, **more: Any) -> ScoreRequest:
@@ -83,14 +76,18 @@ def contents(engine: Engine) -> dict[str, list[tuple[Any, ...]]]:
         }
 
 
-@pytest.fixture
-def undisturbed(sqlite_url: str, truth: Truth) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
+@pytest.fixture(scope="module")
+def undisturbed(
+    filled_sqlite: Path, tmp_path_factory: pytest.TempPathFactory, truth: Truth
+) -> dict[str, list[tuple[Any, ...]]]:
     """What a store holds that nobody disturbed."""
-    engine = open_engine(sqlite_url)
-    ingest_paths(engine, [str(truth.folder(truth.models[0]))])
+    path = tmp_path_factory.mktemp("undisturbed") / "store.db"
+    shutil.copyfile(filled_sqlite, path)
+    engine = open_engine(f"sqlite:///{path}")
     score_runs(engine, [FIRST_RUN], request(truth))
-    yield contents(engine)
+    found = contents(engine)
     engine.dispose()
+    return found
 
 
 @pytest.mark.usefixtures("warm_children")

@@ -12,7 +12,6 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from rescore_db.errors import AlreadyExistsError, NotFoundError, TaskError, UsageError
-from rescore_db.ingest import ingest_paths
 from rescore_db.rescoring import plan
 from rescore_db.rescoring.request import ScoreRequest
 from rescore_db.rescoring.score import score_runs
@@ -30,14 +29,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("warm_children")
 FIRST_RUN = "larch/wren-1b@2026-01-05"
-
-
-@pytest.fixture
-def filled(engine: Engine, truth: Truth) -> Engine:
-    """A store with everything that lm-eval logged over our tasks."""
-    report = ingest_paths(engine, [str(truth.logs)])
-    assert not report.errors
-    return engine
 
 
 def by_key(rows: list[ScoreRow]) -> dict[tuple[str, str], tuple[Any, Any]]:

@@ -27,13 +27,6 @@ pytestmark = pytest.mark.usefixtures("warm_children")
 FIRST_RUN = "larch/wren-1b@2026-01-05"
 
 
-@pytest.fixture
-def filled(engine: Engine, truth: Truth) -> Engine:
-    report = ingest_paths(engine, [str(truth.folder(truth.models[0]))])
-    assert not report.errors
-    return engine
-
-
 def request(truth: Truth, *tasks: str) -> VerifyRequest:
     return VerifyRequest(tasks=tasks, include_paths=(str(truth.tasks),))
 
