@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rescore_db.harness_log.results import TaskResults
 
 BATCH_LINES: Final = 2000
-BATCH_BYTES: Final = 8_000_000
+BATCH_BYTES: Final = 2_000_000  # what the processor still has at hand when it is taken apart
 MAX_BAD: Final = 10_000  # lines of a file that may be left out
 MAX_KEPT: Final = 1_000_000  # bytes of a bad line that are kept
 MAX_KEPT_IN_ALL: Final = 20_000_000  # bytes of a file's bad lines; of further ones

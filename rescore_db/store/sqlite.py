@@ -7,6 +7,7 @@ import shlex
 import sqlite3
 from contextlib import closing, contextmanager
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 OLDEST: Final = (3, 38, 0)  # the first with ->>
 PAGE_BYTES: Final = 16384  # a fifth less work than 4096 to write; 32768 gains nothing more
 CACHE_KIB: Final = 16384
+ROWS_A_STATEMENT: Final = 24  # two fifths less time than one by one; more gain nothing
 CREATED_ON_OPEN: Final = True
 _HEADER: Final = b"SQLite format 3\x00"
 _READER: Final = "rescore_reader"
@@ -295,17 +297,25 @@ def write_rows(
     The driver's own cursor is used: SQLAlchemy would want them all in a list.
     """
     quote = conn.dialect.identifier_preparer.quote
-    names = ", ".join(quote(name) for name in columns)
-    marks = ", ".join("?" * len(columns))
-    statement = f"INSERT INTO {quote(table.name)} ({names}) VALUES ({marks})"  # noqa: S608
+    marks = f"({', '.join('?' * len(columns))})"
+    into = f"INTO {quote(table.name)} ({', '.join(map(quote, columns))}) VALUES "
+    # Whoever owns the transaction undoes all of it when a row is refused, so nothing need be kept
+    # to undo one statement: FAIL where ABORT, the default, copies each page that it changes.
+    many = f"INSERT OR FAIL {into}{', '.join([marks] * ROWS_A_STATEMENT)}"
+    left = iter(rows)
+    written = 0
     with closing(conn.connection.cursor()) as cursor:
         try:
-            cursor.executemany(statement, rows)  # type: ignore[arg-type]  # sqlite3 takes iterables
+            while len(some := list(islice(left, ROWS_A_STATEMENT))) == ROWS_A_STATEMENT:
+                cursor.execute(many, tuple(chain.from_iterable(some)))
+                written += len(some)
+                some.clear()  # or twice as many are in memory while the next ones come
+            cursor.executemany(f"INSERT {into}{marks}", some)
         except sqlite3.Error as error:
             raise DBAPIError.instance(
-                statement, None, error, sqlite3.Error, hide_parameters=True
+                many, None, error, sqlite3.Error, hide_parameters=True
             ) from error
-        return max(cursor.rowcount, 0)
+    return written + len(some)
 
 
 def find_rows(
