@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
+from rescore_db.harness.bootstrap import fast_bootstrap
 from rescore_db.harness.index import TaskNames
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.members import group_of_names
+from rescore_db.harness.segments import remembered_segments
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,7 +43,7 @@ def aggregate(
         TaskError: an aggregation fails; names the filter and metric.
     """
     results: dict[tuple[str, str], tuple[Any, Any]] = {}
-    with task.running(), _one_process():
+    with task.running(), _one_process(), fast_bootstrap(), remembered_segments():
         _adopt_expanded_metrics(task, [metric for _, metric in values])
         for (filter_, metric), scores in values.items():
             results[filter_, metric] = _aggregate_one(
