@@ -89,6 +89,10 @@ class TaskError(RescoreError):
     exit_code: ClassVar[int] = 1
 
 
+class DriftError(TaskError):
+    """A definition that is not the one the run was logged with, where `strict` was asked for."""
+
+
 class OutputError(RescoreError):
     """A file or folder that cannot be written."""
 

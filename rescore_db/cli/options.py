@@ -88,6 +88,13 @@ TaskYaml = Annotated[
         help="One task's definition, used for what --task chooses.",
     ),
 ]
+AsLogged = Annotated[
+    bool,
+    typer.Option(
+        "--as-logged",
+        help="Take the definition from each run's results file; only where it holds no Python.",
+    ),
+]
 Workers = Annotated[
     int | None,
     typer.Option(

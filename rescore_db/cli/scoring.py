@@ -11,6 +11,7 @@ from rescore_db.cli.options import (
     AllowUnsafe,
     AsCsv,
     AsJson,
+    AsLogged,
     AsMarkdown,
     Db,
     IncludePaths,
@@ -66,6 +67,12 @@ Name = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Score again what is already scored.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict", help="Fail where the definition is not the one that the run was logged with."
+    ),
+]
 ShowAll = Annotated[bool, typer.Option("--all", help="Show the identical ones too.")]
 Differences = Annotated[
     int,
@@ -85,9 +92,11 @@ def score(
     metrics: Metrics = None,
     include_path: IncludePaths = None,
     task_yaml: TaskYaml = None,
+    as_logged: AsLogged = False,
     name: Name = None,
     workers: Workers = None,
     force: Force = False,
+    strict: Strict = False,
     allow_unsafe: AllowUnsafe = False,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
@@ -110,9 +119,11 @@ def score(
         metrics=metrics,
         include_paths=tuple(include_path or ()),
         task_yaml=task_yaml,
+        as_logged=as_logged,
         name=name,
         workers=workers,
         force=force,
+        strict=strict,
         allow_unsafe=allow_unsafe,
     )
     _score(runs or [], request, chosen(as_json, as_csv, as_markdown), db)
@@ -138,6 +149,7 @@ def verify(
     differences: Differences = 5,
     include_path: IncludePaths = None,
     task_yaml: TaskYaml = None,
+    as_logged: AsLogged = False,
     workers: Workers = None,
     allow_unsafe: AllowUnsafe = False,
     as_json: AsJson = False,
@@ -161,6 +173,7 @@ def verify(
         tasks=names(task),
         include_paths=tuple(include_path or ()),
         task_yaml=task_yaml,
+        as_logged=as_logged,
         allow_unsafe=allow_unsafe,
         workers=workers,
         max_differences=differences,

@@ -5,7 +5,6 @@ logged a function, it logged its source text or its address, and the config is r
 templates are rendered in a sandbox (`templates.cached_templates`).
 """
 
-# No command asks for such a definition yet: `score --as-logged` will.
 from __future__ import annotations
 
 import re

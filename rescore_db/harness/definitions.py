@@ -52,8 +52,8 @@ def read_config(request: TaskRequest, cache: Path | None = None) -> TaskConfig:
     """
     if request.task_yaml is not None:
         return _from_yaml(request, request.task_yaml)
-    if request.config_json is not None:
-        config = declarative_config(json.loads(request.config_json), request.name)
+    if request.as_logged or request.config_json is not None:
+        config = declarative_config(json.loads(request.config_json or "null"), request.name)
         _refuse_unsafe(config, request)
         return TaskConfig(config, "as-logged", ())
     return _from_index(request, TaskNames(request.include_paths, cache))

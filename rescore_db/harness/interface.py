@@ -22,7 +22,8 @@ class TaskRequest:
         include_paths: folders of task definitions; they win over lm-eval's registry, later ones
             over earlier ones.
         task_yaml: path of the one YAML file that defines the task, or None.
-        config_json: the config that lm-eval logged, as JSON text (`--as-logged`), or None.
+        as_logged: the definition is the config that lm-eval logged.
+        config_json: that config as JSON text, None where it is still to be looked up.
         filters_json: a `filter_list` that replaces the task's own, as JSON text, or None.
         metrics_json: a `metric_list` that replaces the task's own, as JSON text, or None.
         allow_unsafe: build tasks that execute model-written code.
@@ -32,6 +33,7 @@ class TaskRequest:
     name: str
     include_paths: tuple[str, ...] = ()
     task_yaml: str | None = None
+    as_logged: bool = False
     config_json: str | None = None
     filters_json: str | None = None
     metrics_json: str | None = None

@@ -19,6 +19,7 @@ from rescore_db.records.progress import Progress
 from rescore_db.records.rows import Rows, SqlResult
 from rescore_db.records.scored import (
     Difference,
+    DriftSign,
     ScoredRow,
     ScoreKind,
     ScoreRow,
@@ -43,6 +44,7 @@ __all__ = [
     "Current",
     "Deletion",
     "Difference",
+    "DriftSign",
     "EvaluationRow",
     "ExportReport",
     "ExportedFile",

@@ -18,6 +18,23 @@ aggregation, or "json" where each value is kept as typed JSON in `score.exact`."
 
 
 @dataclass(frozen=True, slots=True)
+class DriftSign:
+    """One thing that a task's definition gives now and did not give when the run was logged.
+
+    Attributes:
+        what: "the target", or a filter's response.
+        n: in how many samples it differs.
+        of: how many were compared.
+        first: (position, value now, logged value) of the first of them.
+    """
+
+    what: str
+    n: int
+    of: int
+    first: tuple[tuple[int, Any, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreRow:
     """One aggregate of one scoring: what `rescore score` prints."""
 
@@ -34,6 +51,7 @@ class ScoreRow:
     reason: str | None = None
     is_group: bool = False
     known: bool = False  # it was in the store before this request
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,6 +260,7 @@ LISTINGS: Final[dict[type, Listing]] = {
             hidden("reason"),
             hidden("is_group"),
             hidden("known"),
+            hidden("warnings"),
         ),
         group=("run", "model", "scoring"),
         heading=lambda row: f"{_run_heading(row)} · scoring {plain_text(row.scoring)}",

@@ -84,19 +84,29 @@ def score_footer(rows: Sequence[ScoreRow]) -> list[str]:
         for word, names in (("new: scoring", made), ("already held by scoring", held))
         for name, runs in names.items()
     ]
-    return [*reasons_footer(rows), *told]
+    warned = [
+        ("warning", text, row) for row in rows if row.status != "failed" for text in row.warnings
+    ]
+    return [*reasons_footer(rows), *_with_places(warned), *told]
 
 
 def reasons_footer(rows: Iterable[ScoreRow | VerifyRow]) -> list[str]:
     """Return the rows' reasons, each once, with where it holds."""
+    return _with_places(
+        ("note" if row.status == "complete" else row.status, row.reason, row)
+        for row in rows
+        if row.reason
+    )
+
+
+def _with_places(told: Iterable[tuple[str, str, ScoreRow | VerifyRow]]) -> list[str]:
+    """Return each text once, behind what it is, with the runs and tasks where it holds."""
     places: dict[tuple[str, str], dict[str, None]] = {}
-    for row in rows:
-        if row.reason:
-            place = f"run {row.run} {one_line(row.task)}"
-            places.setdefault((row.status, row.reason), {})[place] = None
+    for word, text, row in told:
+        places.setdefault((word, text), {})[f"run {row.run} {one_line(row.task)}"] = None
     return [
-        f"{'note' if status == 'complete' else status}: {one_line(reason)} ({_named(list(found))})"
-        for (status, reason), found in places.items()
+        f"{word}: {one_line(text)} ({_named(list(found))})"
+        for (word, text), found in places.items()
     ]
 
 

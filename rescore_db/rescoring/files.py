@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
-from rescore_db.errors import LogFormatError, TaskError, UsageError
+from rescore_db.errors import LogFormatError, NotFoundError, TaskError, UsageError
 from rescore_db.json_exact import escaped
 from rescore_db.rescoring.plan import read_how
 from rescore_db.rescoring.request import ScoreRequest
@@ -57,6 +57,8 @@ class FileOptions(TypedDict, total=False):
         metrics: YAML file in lm-eval's `metric_list` syntax that replaces the task's metrics.
         include_paths: folders of task definitions that come before lm-eval's own.
         task_yaml: the one YAML file that defines the task.
+        as_logged: a results file of lm-eval; the task's config in it is the definition, if it is
+            purely declarative.
         limit: at most this many documents.
         allow_unsafe: score tasks that execute model-written code.
     """
@@ -65,6 +67,7 @@ class FileOptions(TypedDict, total=False):
     metrics: str | Path | None
     include_paths: str | Path | Sequence[str | Path]
     task_yaml: str | Path | None
+    as_logged: str | Path | None
     limit: int | None
     allow_unsafe: bool
 
@@ -87,8 +90,8 @@ def rescore_file(
             since 0.4.0; before 0.4.7 the filters' names are the definition's, in its order.
         task: the task's name, if the file's name does not tell.
         where: keeps a line when it returns true.
-        **options: `filters`, `metrics`, `include_paths`, `task_yaml`, `limit`, `allow_unsafe`,
-            see `FileOptions`.
+        **options: `filters`, `metrics`, `include_paths`, `task_yaml`, `as_logged`, `limit`,
+            `allow_unsafe`, see `FileOptions`.
 
     Raises:
         LogFormatError: the file is not what lm-eval writes, with the line.
@@ -100,17 +103,40 @@ def rescore_file(
         metrics=_text(options.get("metrics")),
         include_paths=_texts(options.get("include_paths", ())),
         task_yaml=_text(options.get("task_yaml")),
+        as_logged=options.get("as_logged") is not None,
         limit=options.get("limit"),
         allow_unsafe=options.get("allow_unsafe", False),
     )
+    name = task or _task_of(str(path))
+    config = _config_in(_text(options.get("as_logged")), name)
     template = read_how(request, None).template
     scorer = FileScorer(
         path=str(path),
-        request=replace(template, name=task or _task_of(str(path))),
+        request=replace(template, name=name, config_json=config),
         where=where,
         limit=request.limit,
     )
     return scorer.scores()
+
+
+def _config_in(results: str | None, task: str) -> str | None:
+    """Return a task's config in a results file as JSON text; None without such a file.
+
+    Raises:
+        LogFormatError: it is no results file.
+        NotFoundError: it holds no config of this task.
+    """
+    if results is None:
+        return None
+    from rescore_db.harness_log.results import read_results
+
+    configs = {one.name: one.config_json for one in read_results(results).tasks.values()}
+    config = configs.get(task)
+    if config is None:
+        known = (name for name, text in configs.items() if text is not None)
+        kind = f"config in {results}"
+        raise NotFoundError.among(kind, task, known)
+    return config
 
 
 def _texts(paths: str | Path | Sequence[str | Path]) -> tuple[str, ...]:

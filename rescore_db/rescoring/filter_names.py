@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rescore_db.rescoring.plan import How
 
-THE_TASKS_OWN: Final = frozenset({"registry", "include-path"})
+THE_TASKS_OWN: Final = frozenset({"registry", "include-path", "as-logged"})
 """Where a definition is from that may name the filters of a log: not the user's variant of it."""
 
 

@@ -142,9 +142,13 @@ def task_request(request: ScoreRequest | VerifyRequest) -> TaskRequest:
 
     Raises:
         NotFoundError: an include path or YAML file does not exist.
+        UsageError: two definitions are asked for.
     """
     from rescore_db.harness.interface import TaskRequest
 
+    if request.as_logged and request.task_yaml:
+        msg = "--as-logged and --task-yaml exclude each other: each is a whole definition"
+        raise UsageError(msg)
     named = [("--include-path", path) for path in request.include_paths]
     if request.task_yaml:
         named.append(("--task-yaml", request.task_yaml))
@@ -156,12 +160,15 @@ def task_request(request: ScoreRequest | VerifyRequest) -> TaskRequest:
         name="",
         include_paths=tuple(str(Path(path).resolve()) for path in request.include_paths),
         task_yaml=str(Path(request.task_yaml).resolve()) if request.task_yaml else None,
+        as_logged=request.as_logged,
         allow_unsafe=request.allow_unsafe,
     )
 
 
 def _source(request: ScoreRequest) -> str:
     """Name where definitions come from; what they say is part of each recipe."""
+    if request.as_logged:
+        return "as-logged"
     if request.task_yaml is None:
         return "include-path" if request.include_paths else "registry"
     try:
@@ -314,8 +321,7 @@ def _resume(conn: Connection, standing: Standing, one: Resolved) -> Standing:
         scorings.reset(conn, standing.id)
         environment_id = recipes.add_environment(conn, one.environment_json)
         scorings.set_environment(conn, standing.id, environment_id)
-    elif standing.status == "failed":
-        scorings.set_status(conn, standing.id, "pending", None, one.warnings)
+    scorings.set_status(conn, standing.id, "pending", None, one.warnings)
     return scorings.find_standing(conn, standing.id)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.rescoring.comparison import Comparison
 from rescore_db.rescoring.filter_names import filters_meant
-from rescore_db.rescoring.shard import error_text
+from rescore_db.rescoring.shard import as_harness_samples, error_text
 from rescore_db.store import scored
 from rescore_db.store.scores import first_responses, iter_values
 from rescore_db.typed_values import plain
@@ -81,7 +81,6 @@ def recompute(
 ) -> Recomputed:
     """Score all samples of an evaluation and aggregate them, unless some can't be scored."""
     from rescore_db.harness.aggregation import aggregate
-    from rescore_db.rescoring.work import as_harness_samples
 
     filters: dict[str, dict[int, SampleScores]] = {name: {} for name in task.definition.filters}
     values: dict[tuple[str, str], list[Any]] = {}

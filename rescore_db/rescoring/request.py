@@ -18,6 +18,9 @@ class ScoreRequest:
         metrics: path of a YAML file in lm-eval's `metric_list` syntax, or None.
         include_paths: folders of task definitions that come before lm-eval's own.
         task_yaml: path of one task's definition, used for every chosen evaluation.
+        as_logged: the definition is the config that lm-eval logged with each run, as far as it
+            is declarative; `include_paths` then only define groups.
+        strict: score no evaluation whose definition drifted.
         name: what the new scoring is called; None picks a name.
         workers: scoring children at once; None picks by cores and work.
         force: score again though a scoring holds the answer.
@@ -32,6 +35,8 @@ class ScoreRequest:
     metrics: str | None = None
     include_paths: tuple[str, ...] = ()
     task_yaml: str | None = None
+    as_logged: bool = False
+    strict: bool = False
     name: str | None = None
     workers: int | None = None
     force: bool = False
@@ -46,6 +51,7 @@ class VerifyRequest:
         tasks: task names or patterns; none means all.
         include_paths: folders of task definitions that come before lm-eval's own.
         task_yaml: path of one task's definition, used for every chosen evaluation.
+        as_logged: the definition is the config that lm-eval logged, see `ScoreRequest`.
         allow_unsafe: recompute tasks that execute model-written code.
         workers: scoring children at once; None picks by cores and work.
         max_differences: how many differences of one evaluation and filter are kept to show.
@@ -54,6 +60,7 @@ class VerifyRequest:
     tasks: tuple[str, ...] = ()
     include_paths: tuple[str, ...] = ()
     task_yaml: str | None = None
+    as_logged: bool = False
     allow_unsafe: bool = False
     workers: int | None = None
     max_differences: int = 5

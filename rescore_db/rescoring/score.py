@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rescore_db.errors import TaskError
+from rescore_db.errors import DriftError, TaskError
 from rescore_db.json_exact import escaped
 from rescore_db.records import Rows, ScoreRow
 from rescore_db.rescoring import groups
+from rescore_db.rescoring.drift import refusal
 from rescore_db.rescoring.filter_names import learn_filter_names
 from rescore_db.rescoring.plan import (
     How,
@@ -30,7 +31,7 @@ from rescore_db.store.engine import atomic, reading
 from rescore_db.store.evaluations import stored_evaluations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Engine
 
@@ -42,10 +43,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request's work is: the store and its raw URL, which only children see."""
+    """Where a request's work is: the store and its raw URL, which only children see.
+
+    `strict` refuses definitions that drifted.
+    """
 
     engine: Engine
     url: str = field(repr=False)
+    strict: bool
 
 
 def score_runs(
@@ -69,7 +74,7 @@ def score_runs(
     """
     from rescore_db.store.references import find_runs
 
-    target = Target(engine, engine.url.render_as_string(hide_password=False))
+    target = Target(engine, engine.url.render_as_string(hide_password=False), request.strict)
     how = read_how(request, _subset_version(engine, request.subset))
     with reading(engine) as conn:
         evaluations = stored_evaluations(conn, find_runs(conn, runs), request.tasks)
@@ -83,7 +88,8 @@ def score_runs(
         jobs = make_jobs(engine, how, request, wanted)
         _run_jobs(pool, target, how, jobs, facts, progress)
         ungrouped = _aggregate_groups(pool, target, how, jobs, facts)
-    return Rows([*_rows(engine, jobs), *failed, *ungrouped])
+    rows = [*_rows(engine, jobs), *failed, *ungrouped]
+    return Rows(without_drifted(rows, facts) if request.strict else rows)
 
 
 def _subset_version(engine: Engine, name: str | None) -> str | None:
@@ -120,13 +126,18 @@ def _resolve(
             recipe_json(evaluation, reply, how),
             escaped(reply["environment"]),
             reply["definition"]["per_doc_filters"],
-            tuple(f"the definition differs from the logged one: {d}" for d in reply["differences"]),
+            _differing(reply["differences"]),
         )
 
     found = list(pool.run(partial(unit, one) for one in evaluations))
     resolved = [one for one in found if isinstance(one, Resolved)]
     resolved.sort(key=lambda one: (one.evaluation.run_id, one.evaluation.id))
     return resolved, [one for one in found if isinstance(one, ScoreRow)]
+
+
+def _differing(fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the warning for fields of the config in which a definition is not the logged one."""
+    return (f"the definition differs from the logged one: {', '.join(fields)}",) if fields else ()
 
 
 def _failed(evaluation: StoredEvaluation, reason: str) -> ScoreRow:
@@ -183,7 +194,7 @@ class Runner:
         self._iters = iters
         self._lock = threading.Lock()
         self._left = len(job.shards)
-        self._trouble: str | None = None
+        self._trouble: TaskError | None = None
 
     def units(self) -> Iterable[Callable[[Slot], tuple[int, str]]]:
         """Yield the work; an evaluation whose shards are all done only has to be aggregated."""
@@ -200,7 +211,7 @@ class Runner:
             if self._trouble is None:
                 self._score_shard(slot, start, stop)
         except TaskError as error:
-            self._trouble = str(error)
+            self._trouble = error
         with self._lock:
             self._left -= 1
             is_last = self._left == 0
@@ -216,6 +227,7 @@ class Runner:
             "scored_evaluation_id": self.job.standing.id,
             "start": start,
             "stop": stop,
+            "strict": self._target.strict,
         }
         try:
             slot.call("score_shard", **arguments)
@@ -239,12 +251,14 @@ class Runner:
                     request=self._request,
                     scored_evaluation_id=self.job.standing.id,
                     bootstrap_iters=self._iters,
+                    strict=self._target.strict,
                 )
             except TaskError as error:
-                self._trouble = str(error)
+                self._trouble = error
         if self._trouble is not None:
+            keep = not isinstance(self._trouble, DriftError)
             with atomic(self._target.engine) as conn:
-                scorings.fail(conn, self.job.standing.id, self._trouble)
+                scorings.fail(conn, self.job.standing.id, str(self._trouble), keep_scores=keep)
 
 
 def _aggregate_groups(
@@ -281,3 +295,25 @@ def _rows(engine: Engine, jobs: Sequence[Job]) -> list[ScoreRow]:
                 replace(row, known=all_known) for row in results.group_results(conn, scoring_id)
             ]
     return rows
+
+
+def without_drifted(rows: Sequence[ScoreRow], facts: Mapping[int, RunFacts]) -> list[ScoreRow]:
+    """Return rows without what a request that was not strict scored under drifted definitions.
+
+    One row of status "failed" stands for such an evaluation; the groups above it have none.
+    """
+    drifted = {(row.run, row.task): row for row in rows if refusal(row.warnings)}
+    failed = [
+        replace(row, filter="", metric="", value=None, stderr=None, status="failed", reason=reason)
+        for row in drifted.values()
+        if (reason := refusal(row.warnings))
+    ]
+    kept = [
+        row
+        for row in rows
+        if not any(
+            run == row.run and task in groups.leaves(row.task, facts[run].members)
+            for run, task in drifted
+        )
+    ]
+    return [*kept, *failed]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
+from rescore_db.harness.interface import Sample
 from rescore_db.store import scored
 from rescore_db.store.scores import (
     NewAggregate,
@@ -21,7 +23,7 @@ from rescore_db.store.scores import (
 from rescore_db.typed_values import UntypableError, kind_of, split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
     from rescore_db.store.samples import StoredSample
 
 FAILED = None  # the filtered responses of a sample that could not be scored
+
+
+def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
+    """Turn stored samples into what the harness scores."""
+    return [
+        Sample(doc=json.loads(one.doc), arguments=one.arguments, responses=one.responses)
+        for one in stored
+    ]
 
 
 @dataclass(frozen=True, slots=True)

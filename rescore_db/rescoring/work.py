@@ -13,19 +13,20 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.harness.interface import Sample, TaskRequest
-from rescore_db.json_exact import loads
-from rescore_db.rescoring.shard import ScoredShard
+from rescore_db.rescoring import drift
+from rescore_db.rescoring.shard import ScoredShard, as_harness_samples
 from rescore_db.rescoring.verdict import cannot_score
 from rescore_db.store import selection
 from rescore_db.typed_values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from sqlalchemy import Connection, Engine
 
     from rescore_db.harness.offline import OfflineTask
     from rescore_db.store.samples import StoredSample
+    from rescore_db.store.scorings import Standing
 
 
 @lru_cache(maxsize=4)
@@ -44,8 +45,14 @@ def _engine(url: str, write: bool) -> Engine:  # noqa: FBT001 - part of the cach
 
 
 def _stored_task(conn: Connection, request: str, evaluation_id: int) -> OfflineTask:
+    """Build the task of an evaluation, from the config that was logged if that is asked for."""
+    from rescore_db.store.evaluations import stored_config
     from rescore_db.store.samples import first_doc
 
+    asked = TaskRequest.from_json(request)
+    if asked.as_logged:
+        logged = stored_config(conn, evaluation_id) or "null"
+        request = replace(asked, config_json=logged).to_json()
     return _task(request, first_doc(conn, evaluation_id))
 
 
@@ -58,44 +65,6 @@ def _read_samples(
     total = count_samples(conn, evaluation_id)
     positions = list(selection.to_positions(chosen, total)[start:stop])
     return list(iter_samples(conn, evaluation_id, positions=positions))
-
-
-def as_harness_samples(stored: Iterable[StoredSample]) -> list[Sample]:
-    """Turn stored samples into what the harness scores."""
-    return [
-        Sample(doc=json.loads(one.doc), arguments=one.arguments, responses=one.responses)
-        for one in stored
-    ]
-
-
-def target_warnings(task: OfflineTask, stored: list[StoredSample]) -> list[str]:
-    """Name the samples whose target is no longer what lm-eval logged: the definition drifted.
-
-    Of responses made elsewhere the target may not be known, which is stored as null.
-    """
-    stored = [one for one in stored if not (one.target_is_json and one.target == "null")]
-    # Parsed anew: a task's own code may have changed the documents that it scored.
-    texts = task.target_texts(as_harness_samples(stored))
-    off = [
-        (one.position, was, now)
-        for one, now in zip(stored, texts, strict=True)
-        if now != (was := target_text(one))
-    ]
-    if not off:
-        return []
-    position, logged, now = off[0]
-    place = f"{len(off)} of {len(stored)} samples, first at position {position}"
-    return [f"the target differs in {place}: {_short(now)} instead of {_short(logged)}"]
-
-
-def target_text(sample: StoredSample) -> str:
-    """Return a logged target as text: up to 0.4.3 lm-eval wrote it in its own type."""
-    return str(loads(sample.target)) if sample.target_is_json else sample.target
-
-
-def _short(text: object, width: int = 60) -> str:
-    shown = repr(text)
-    return shown if len(shown) <= width else shown[: width - 1] + "…"
 
 
 # ------------------------------------------------------------------------------------ operations
@@ -118,7 +87,7 @@ def resolve(url: str, request: str, evaluation_id: int) -> dict[str, Any]:
 
 
 def score_shard(
-    url: str, request: str, scored_evaluation_id: int, start: int, stop: int
+    url: str, request: str, scored_evaluation_id: int, start: int, stop: int, *, strict: bool
 ) -> dict[str, Any]:
     """Score one range of a selection and store what came out, in one transaction.
 
@@ -132,10 +101,15 @@ def score_shard(
         standing = scorings.find_standing(conn, scored_evaluation_id)
         task = _stored_task(conn, request, standing.evaluation_id)
         stored = _read_samples(conn, standing.evaluation_id, standing.selection, start, stop)
+        logged = _comparable(conn, request, task, standing, stored)
     results = task.score(as_harness_samples(stored))
     shard = ScoredShard.of(stored, results, task.definition)
     chances = () if task.nondeterministic is None else (task.nondeterministic,)
-    report = scorings.ShardReport(tuple(target_warnings(task, stored)), shard.errors, chances)
+    signs = drift.target_signs(task, stored)
+    if not chances:
+        signs += drift.filter_signs(logged, stored, results)
+    drift.refuse_drift(drift.drift_warnings(signs), strict=strict)
+    report = scorings.ShardReport(tuple(signs), shard.errors, chances)
     with atomic(engine) as conn:
         if scorings.may_add_shard(conn, scored_evaluation_id, (start, stop)):
             shard.write(conn, scored_evaluation_id)
@@ -143,8 +117,26 @@ def score_shard(
     return {"samples": stop - start}
 
 
+def _comparable(
+    conn: Connection,
+    request: str,
+    task: OfflineTask,
+    standing: Standing,
+    stored: list[StoredSample],
+) -> dict[str, drift.LoggedResponses]:
+    """Return the logged responses that filters of now can be held against.
+
+    A filter that sees all documents at once gives something else for some of them.
+    """
+    if standing.selection and not task.definition.per_doc_filters:
+        return {}
+    asked = TaskRequest.from_json(request)
+    defined = task.definition.filters
+    return drift.read_unchanged(conn, standing.evaluation_id, asked, defined, stored)
+
+
 def aggregate(
-    url: str, request: str, scored_evaluation_id: int, bootstrap_iters: int
+    url: str, request: str, scored_evaluation_id: int, bootstrap_iters: int, *, strict: bool
 ) -> dict[str, Any]:
     """Aggregate the stored scores of an evaluation whose shards are all done.
 
@@ -162,6 +154,8 @@ def aggregate(
         report = scorings.shard_reports(conn, scored_evaluation_id)
         task = _stored_task(conn, request, standing.evaluation_id)
         values = {} if report.errors else read_values(conn, scored_evaluation_id)
+    warnings = drift.drift_warnings(report.signs)
+    drift.refuse_drift(warnings, strict=strict)
     results = aggregate_task(task, values, bootstrap_iters)
     chance = "; ".join(report.chances) or task.nondeterministic
     status = "nondeterministic" if chance else "complete"
@@ -171,7 +165,8 @@ def aggregate(
     with atomic(engine) as conn:
         if scorings.may_finish(conn, scored_evaluation_id):
             set_results(conn, scored_evaluation_id, counted, task.higher_is_better)
-            scorings.set_status(conn, scored_evaluation_id, status, reason, report.warnings)
+            told = (*warnings, *standing.warnings)
+            scorings.set_status(conn, scored_evaluation_id, status, reason, told)
     return {"status": status}
 
 
@@ -202,7 +197,7 @@ def verify(
         "announced": announced if is_cut else None,
         "errors": found.errors,
         "nondeterministic": task.nondeterministic,
-        "targets": target_warnings(task, stored),
+        "targets": list(map(drift.drift_text, drift.target_signs(task, stored))),
         "differences": _config_differences(config, task),
     }
 

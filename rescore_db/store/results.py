@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select
 
+from rescore_db import json_exact
 from rescore_db.records import ScoreRow
 from rescore_db.store import schema
 from rescore_db.store.scores import exact_number
@@ -37,6 +38,7 @@ def scoring_results(
             aggregate,
             scored.c.status,
             scored.c.reason,
+            scored.c.warnings_json,
             scored.c.n.label("selected"),
         )
         .select_from(scored)
@@ -73,6 +75,7 @@ def _score_row(row: Any) -> ScoreRow:  # noqa: ANN401 - a row of the query above
         n=row.selected if row.n is None else row.n,
         status=row.status,
         reason=row.reason,
+        warnings=tuple(map(str, json_exact.loads(row.warnings_json))),
     )
 
 

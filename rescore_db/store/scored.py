@@ -76,9 +76,18 @@ def read_aggregates(conn: Connection, scored_filter_id: int) -> list[StoredAggre
     ]
 
 
-def read_filtered(conn: Connection, scored_filter_id: int) -> dict[int, Any]:
-    """Return position → filtered responses, where they are stored (see `filtered_response`)."""
+def read_filtered(
+    conn: Connection, scored_filter_id: int, extent: tuple[int, int] | None = None
+) -> dict[int, Any]:
+    """Return position → filtered responses, where they are stored (see `filtered_response`).
+
+    Args:
+        conn: a connection.
+        scored_filter_id: which filter.
+        extent: first and last position that matter; None means all.
+    """
     table = schema.filtered_response
     query = select(table.c.position, table.c.is_json, table.c.text, table.c.exact)
-    rows = conn.execute(query.where(table.c.scored_filter_id == scored_filter_id))
+    query = query.where(table.c.scored_filter_id == scored_filter_id)
+    rows = conn.execute(query if extent is None else query.where(table.c.position.between(*extent)))
     return {position: filtered_value(*columns) for position, *columns in rows}

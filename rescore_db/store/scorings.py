@@ -10,6 +10,7 @@ from sqlalchemy import Connection, delete, select, update
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.json_exact import text_hash
+from rescore_db.records import DriftSign
 from rescore_db.store import schema
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Standing:
         selection: which positions, as text.
         n: how many they are.
         environment_json: what it was begun in.
+        warnings: what users should know.
         shards: the half-open ranges of the selection that are done.
     """
 
@@ -41,6 +43,7 @@ class Standing:
     selection: str
     n: int
     environment_json: str | None
+    warnings: tuple[str, ...] = ()
     shards: frozenset[tuple[int, int]] = frozenset()
 
 
@@ -49,12 +52,12 @@ class ShardReport:
     """What scoring a range of samples had to say.
 
     Attributes:
-        warnings: what users should know.
+        signs: how the definition differs from the logged one.
         errors: one text a filter and sample that could not be scored, in position order.
         chances: why another scoring may give other numbers, as far as it showed.
     """
 
-    warnings: tuple[str, ...] = ()
+    signs: tuple[DriftSign, ...] = ()
     errors: tuple[str, ...] = ()
     chances: tuple[str, ...] = ()
 
@@ -116,7 +119,14 @@ def _standing_rows(conn: Connection, column: Column[int], key: int) -> Sequence[
 
 def _standing(row: Row[Any], shards: frozenset[tuple[int, int]]) -> Standing:
     return Standing(
-        row.id, row.evaluation_id, row.status, row.selection, row.n, row.environment_json, shards
+        id=row.id,
+        evaluation_id=row.evaluation_id,
+        status=row.status,
+        selection=row.selection,
+        n=row.n,
+        environment_json=row.environment_json,
+        warnings=tuple(map(str, json_exact.loads(row.warnings_json))),
+        shards=shards,
     )
 
 
@@ -163,7 +173,7 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 
 def reset(conn: Connection, scored_evaluation_id: int) -> None:
-    """Forget the scores of an unfinished scored evaluation: another environment begins anew."""
+    """Forget the scores of an unfinished scored evaluation."""
     filters = select(schema.scored_filter.c.id).where(
         schema.scored_filter.c.scored_evaluation_id == scored_evaluation_id
     )
@@ -213,10 +223,13 @@ def shard_reports(conn: Connection, scored_evaluation_id: int) -> ShardReport:
     )
     found = [json_exact.loads(text) for text in conn.scalars(query)]
 
-    def every(field: str) -> tuple[str, ...]:
-        return tuple(text for one in found for text in one[field])
+    def every(field: str) -> tuple[Any, ...]:
+        return tuple(item for one in found for item in one.get(field, ()))
 
-    return ShardReport(every("warnings"), every("errors"), tuple(dict.fromkeys(every("chances"))))
+    signs = tuple(
+        DriftSign(**sign | {"first": tuple(map(tuple, sign["first"]))}) for sign in every("signs")
+    )
+    return ShardReport(signs, every("errors"), tuple(dict.fromkeys(every("chances"))))
 
 
 def set_status(
@@ -238,10 +251,14 @@ def set_status(
         conn.execute(delete(shard).where(shard.c.scored_evaluation_id == scored_evaluation_id))
 
 
-def fail(conn: Connection, scored_evaluation_id: int, reason: str) -> None:
+def fail(
+    conn: Connection, scored_evaluation_id: int, reason: str, *, keep_scores: bool = True
+) -> None:
     """Note why a scored evaluation could not be finished, unless someone else finished it."""
     lock_scored(conn, scored_evaluation_id)
     if find_standing(conn, scored_evaluation_id).status not in FINAL:
+        if not keep_scores:
+            reset(conn, scored_evaluation_id)
         set_status(conn, scored_evaluation_id, "failed", reason, ())
 
 

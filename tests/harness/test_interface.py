@@ -12,9 +12,8 @@ from tests.harness.running import run_python
     "request_",
     [
         TaskRequest("gsm8k"),
-        TaskRequest(
-            "a::b", ("x", "y"), "t.yaml", "{}", "[]", "[]", allow_unsafe=True, groups=("a",)
-        ),
+        TaskRequest("a::b", ("x", "y"), "t.yaml", as_logged=True, allow_unsafe=True, groups=("a",)),
+        TaskRequest("a", config_json="{}", filters_json="[]", metrics_json="[]"),
     ],
 )
 def test_requests(request_: TaskRequest) -> None:
