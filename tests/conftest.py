@@ -26,7 +26,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-pytest_plugins = ["tests.truth"]  # lm-eval's own logs
+pytest_plugins = [
+    "tests.truth",  # lm-eval's own logs
+    "tests.children",  # scoring children that are kept warm
+]
 
 # The same examples in every CI run: a new one is found at a desk, where it can be mended.
 settings.register_profile("ci", derandomize=True)

@@ -41,6 +41,16 @@ RunOptions = Annotated[
         "[default: the newest version of each]",
     ),
 ]
+ScoringOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scoring",
+        metavar="SCORING",
+        show_default=False,
+        help="Rescored values in place of the logged ones: a scoring's name (of every run that has "
+        "one of that name) or id, or RUN:SCORING.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace files that differ from the export.")]
 
 
@@ -48,6 +58,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace files that differ 
 def export(
     folder: Out,
     form: Form = ExportFormat.LM_EVAL,
+    scoring: ScoringOption = None,
     run: RunOptions = None,
     task: Tasks = None,
     force: Force = False,
@@ -58,8 +69,9 @@ def export(
     """Write runs as files, in lm-eval's own layout.
 
     Logged lines come back as they were: `MODEL/results_DATE.json` byte for byte, and
-    `MODEL/samples_TASK_DATE.jsonl` with every field equal. A file that is there already and
-    differs stays as it is, unless --force says to replace it.
+    `MODEL/samples_TASK_DATE.jsonl` with every field equal. With --scoring they are the files that
+    lm-eval would have written, had it scored in that way; their date is the scoring's. A file that
+    is there already and differs stays as it is, unless --force says to replace it.
     """
     from rescore_db.cli.options import names
     from rescore_db.cli.progress import progress_bar
@@ -67,7 +79,7 @@ def export(
     from rescore_db.report.exported import export_text
     from rescore_db.report.render import notice
 
-    request = ExportRequest(form.value, tuple(run or ()), names(task), force)
+    request = ExportRequest(form.value, tuple(run or ()), names(task), force, scoring)
     with opened(db) as store, progress_bar("samples") as progress:
         report = store.export(folder, request=request, progress=progress)
     out.told(report, export_text)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rescore_db.records import Progress
     from rescore_db.store.logged_files import LoggedRun
 
-    Planner = Callable[[LoggedRun, Places], list[NewFile]]
+    Planner = Callable[[Connection, ExportRequest, Places], list[NewFile]]
 
 MOST_NAMED: Final = 10  # runs, in a message
 
@@ -55,23 +55,22 @@ def export_runs(
         progress: called with records done and to do.
 
     Raises:
-        NotFoundError: there is no such run or task, or no run at all.
+        NotFoundError: there is no such run, task, scoring or format, or no run at all.
         OutputError: a file cannot be written; those before it stay.
-        UsageError: there is no such format, or `out` is a file.
+        UsageError: `out` is a file, or a scoring is asked for in a format without scores.
     """
     from rescore_db.export.places import Places
     from rescore_db.store.engine import reading
 
-    planner = _planner(request.format)
+    planner = _planner(request)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         msg = f"{folder} is a file: name a folder to write into"
         raise UsageError(msg)
     places = Places()
     with reading(engine) as conn:
-        runs = _chosen(conn, request)
-        left = () if request.runs else _left_out(conn)
-        files = [one for run in runs for one in planner(run, places)]
+        left = () if request.runs or request.scoring else _left_out(conn)
+        files = planner(conn, request, places)
         advance = _Advance(sum(one.records for one in files), progress)
         written = [_write(conn, folder, one, advance, force=request.force) for one in files]
     return ExportReport(
@@ -85,22 +84,48 @@ def export_runs(
     )
 
 
-def _planner(name: str) -> Planner:
-    """Return what says which files a run has in a format.
+def _planner(request: ExportRequest) -> Planner:
+    """Return what says which files a request asks for.
 
     Raises:
         NotFoundError: there is no such format.
+        UsageError: the format has no scores.
     """
-    if name not in FORMATS:
+    if request.format not in FORMATS:
         kind = "format"
-        raise NotFoundError.among(kind, name, FORMATS)
-    if name == "responses":
-        from rescore_db.export import responses
+        raise NotFoundError.among(kind, request.format, FORMATS)
+    if request.scoring is not None and request.format != "lm-eval":
+        msg = f"a scoring is written as lm-eval's files; {request.format} have no scores"
+        raise UsageError(msg)
+    return _logged_files if request.scoring is None else _rescored_files
 
-        return responses.files_of
-    from rescore_db.export import lm_eval
 
-    return lm_eval.files_of
+def _logged_files(conn: Connection, request: ExportRequest, places: Places) -> list[NewFile]:
+    """Return the files of runs as they were logged."""
+    from rescore_db.export import lm_eval, responses
+
+    files_of = {"lm-eval": lm_eval, "responses": responses}[request.format].files_of
+    return [one for run in _chosen(conn, request) for one in files_of(run, places)]
+
+
+def _rescored_files(conn: Connection, request: ExportRequest, places: Places) -> list[NewFile]:
+    """Return the files of runs under a scoring; what lm-eval logged is such a scoring, too."""
+    from rescore_db.export import lm_eval, rescored
+    from rescore_db.store.logged_files import logged_runs
+    from rescore_db.store.scored_runs import chosen_scorings
+
+    scorings = chosen_scorings(conn, request.scoring or "", request.runs)
+    runs = {one.id: one for one in logged_runs(conn, [s.run_id for s in scorings], request.tasks)}
+    files = []
+    for scoring in scorings:
+        run = runs.get(scoring.run_id)
+        if run is None:
+            continue  # it has none of the tasks
+        if scoring.is_logged:
+            files += lm_eval.files_of(run, places)
+        else:
+            files += rescored.files_of(conn, scoring, run, places)
+    return files
 
 
 def _left_out(conn: Connection) -> tuple[str, ...]:

@@ -15,9 +15,12 @@ class ExportRequest:
         runs: references of runs; none means the newest version of each.
         tasks: task names or patterns; none means all.
         force: replace files that are there with other content.
+        scoring: write rescored values in place of the logged ones: the name of a scoring, of
+            every chosen run that has one of that name; or the id of one, or `RUN:SCORING`.
     """
 
     format: str = "lm-eval"
     runs: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     force: bool = False
+    scoring: str | None = None

@@ -40,21 +40,22 @@ def definition_hash(config_json: str | None) -> bytes:
 
 def _without_run(config: Any) -> Any:  # noqa: ANN401 - any JSON value
     if not isinstance(config, dict):
-        return _without_addresses(config)
+        return without_addresses(config)
     kept = {key: value for key, value in config.items() if key != "metadata"}
     metadata = config.get("metadata")
     if isinstance(metadata, list) and metadata:  # as lm-eval 0.4.0 has it
         metadata = metadata[0]
     if isinstance(metadata, dict) and "version" in metadata:
         kept["metadata"] = {"version": metadata["version"]}
-    return _without_addresses(kept)
+    return without_addresses(kept)
 
 
-def _without_addresses(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def without_addresses(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a configuration, or a part of one, without the addresses of functions."""
     if isinstance(value, str):
         return ADDRESS.sub(r"\1", value)
     if isinstance(value, list):
-        return [_without_addresses(item) for item in value]
+        return [without_addresses(item) for item in value]
     if isinstance(value, dict):
-        return {key: _without_addresses(item) for key, item in value.items()}
+        return {key: without_addresses(item) for key, item in value.items()}
     return value

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import TaskError
+from rescore_db.harness_log.members import group_members, leaves
 from rescore_db.store import results, scorings
 from rescore_db.store.bulk import lock_content
 from rescore_db.store.engine import atomic, reading
@@ -21,33 +22,16 @@ if TYPE_CHECKING:
     from rescore_db.rescoring.pool import Pool
     from rescore_db.rescoring.slot import Slot
 
-
-def group_members(logged: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return group → its direct members, as a results file names them; plain tasks left out."""
-    found = logged.get("group_subtasks")
-    if not isinstance(found, dict):
-        return {}
-    return {
-        group: list(members)
-        for group, members in found.items()
-        if isinstance(members, list) and members
-    }
-
-
-def leaves(group: str, members: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return the names of the tasks below a group."""
-    found: set[str] = set()
-    todo, seen = [group], set[str]()
-    while todo:
-        name = todo.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        if name in members:
-            todo.extend(members[name])
-        else:
-            found.add(name)
-    return found
+__all__ = [
+    "TaskAggregates",
+    "aggregate_groups",
+    "aggregate_missing",
+    "aggregates_of",
+    "group_members",
+    "leaves",
+    "new_metrics",
+    "whole_groups",
+]
 
 
 def whole_groups(

@@ -90,6 +90,7 @@ class Resolved:
 
     evaluation: StoredEvaluation
     recipe_json: str
+    config_json: str
     environment_json: str
     per_doc_filters: bool
     warnings: tuple[str, ...]
@@ -288,10 +289,11 @@ def _jobs_of_run(
     known = scorings.standings(conn, scoring_id)
     jobs = []
     for one, chosen in wanted:
+        recipe_id = recipes.add_recipe(conn, one.recipe_json, one.config_json)
         standing = known.get(one.evaluation.id)
         is_known = standing is not None and standing.status in scorings.FINAL
         if standing is None:
-            standing = _begin(conn, how, scoring_id, one, chosen)
+            standing = _begin(conn, how, scoring_id, one, (recipe_id, chosen))
         elif not is_known:
             standing = _resume(conn, standing, one)
         step = SHARD_SAMPLES if one.per_doc_filters else max(1, standing.n)
@@ -300,13 +302,16 @@ def _jobs_of_run(
     return jobs
 
 
-def _begin(conn: Connection, how: How, scoring_id: int, one: Resolved, chosen: str) -> Standing:
+def _begin(
+    conn: Connection, how: How, scoring_id: int, one: Resolved, what: tuple[int, str]
+) -> Standing:
+    recipe_id, chosen = what
     new = NewScoredEvaluation(
         scoring_id=scoring_id,
         evaluation_id=one.evaluation.id,
         n=len(selection.to_positions(chosen, one.evaluation.n_samples)),
         status="pending",
-        recipe_id=recipes.add_recipe(conn, one.recipe_json),
+        recipe_id=recipe_id,
         environment_id=recipes.add_environment(conn, one.environment_json),
         selection=chosen,
         subset=how.subset,

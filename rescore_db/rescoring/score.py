@@ -124,6 +124,7 @@ def _resolve(
         return Resolved(
             evaluation,
             recipe_json(evaluation, reply, how),
+            reply["definition"]["config_json"],
             escaped(reply["environment"]),
             reply["definition"]["per_doc_filters"],
             _differing(reply["differences"]),

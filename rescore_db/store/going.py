@@ -31,6 +31,7 @@ OF_SCORINGS: Final = (
     (schema.scored_evaluation, "id", "scored_evaluation"),
     (schema.group_metric, "scoring_id", "scoring"),
     (schema.scoring, "id", "scoring"),
+    (schema.recipe_config, "recipe_id", "recipe"),
     (schema.recipe, "id", "recipe"),
     (schema.environment, "id", "environment"),
 )

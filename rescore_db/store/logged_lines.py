@@ -17,6 +17,12 @@ from sqlalchemy import select
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.store import schema
+from rescore_db.store.line_parts import (
+    named_arguments,
+    read_filtered_at,
+    read_hashes,
+    read_scores_at,
+)
 from rescore_db.store.samples import among, read_samples
 from rescore_db.store.scored import (
     StoredAggregate,
@@ -24,14 +30,14 @@ from rescore_db.store.scored import (
     read_aggregates,
     read_filters,
 )
-from rescore_db.store.scores import filtered_value, first_responses
-from rescore_db.typed_values import join, plain
+from rescore_db.store.scores import first_responses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import Connection
 
+    from rescore_db.store.line_parts import Hashes
     from rescore_db.store.samples import StoredSample
 
 BATCH: Final = 500  # lines in memory at a time
@@ -147,12 +153,12 @@ def _lines_of(
     left = [position for position in positions if position not in lines]
     if not left:
         return lines
-    hashes = _hashes(conn, evaluation_id, left)
-    filtered = _filtered(conn, one, left)
-    scores = _scores(conn, one, left)
+    hashes = read_hashes(conn, evaluation_id, left)
+    filtered = read_filtered_at(conn, one.id, left)
+    scores = read_scores_at(conn, one.aggregates.values(), left)
     for sample in read_samples(conn, evaluation_id, left):
         at = sample.position
-        values = _fields(sample, one, *hashes[at])
+        values = _fields(sample, one, hashes[at])
         values["filtered_resps"] = filtered.get(at, first_responses(sample.responses))
         own = {key: values[key] if key in values else scores[key][at] for key in one.keys}
         lines[at] = own
@@ -172,72 +178,15 @@ def _kept_lines(
     return {at: json_exact.loads(text) for at, text in conn.execute(query)}
 
 
-def _fields(
-    sample: StoredSample, one: LineFilter, doc_hash: bytes, prompt_hash: bytes | None
-) -> dict[str, Any]:
+def _fields(sample: StoredSample, one: LineFilter, hashes: Hashes) -> dict[str, Any]:
     target = json_exact.loads(sample.target) if sample.target_is_json else sample.target
     return {
         "doc_id": sample.logged_doc_id,
         "doc": json_exact.loads(sample.doc),
         "target": target,
-        "arguments": _logged_arguments(sample) if one.named_arguments else sample.arguments,
+        "arguments": named_arguments(sample) if one.named_arguments else sample.arguments,
         "resps": sample.responses,
         "filter": one.name,
         "metrics": one.metrics,
-        "doc_hash": doc_hash.hex(),
-        "prompt_hash": None if prompt_hash is None else prompt_hash.hex(),
-        "target_hash": json_exact.text_hash(str(target)).hex(),
+        **hashes._asdict(),
     }
-
-
-def _logged_arguments(sample: StoredSample) -> Any:  # noqa: ANN401 - as logged
-    """Name the requests and their arguments as lm-eval does; other shapes are as logged."""
-    if not sample.is_regular:
-        return sample.arguments
-    return {
-        f"gen_args_{index}": {f"arg_{at}": value for at, value in enumerate(one)}
-        for index, one in enumerate(sample.arguments)
-    }
-
-
-def _hashes(
-    conn: Connection, evaluation_id: int, positions: Sequence[int]
-) -> dict[int, tuple[bytes, bytes | None]]:
-    sample, doc, request = schema.sample, schema.doc, schema.request
-    query = (
-        select(sample.c.position, doc.c.hash, request.c.prompt_hash)
-        .join(doc, doc.c.id == sample.c.doc_id)
-        .join(request, request.c.id == sample.c.request_id)
-        .where(
-            sample.c.evaluation_id == evaluation_id,
-            among(sample.c.position, positions),
-        )
-    )
-    return {at: (doc_hash, prompt_hash) for at, doc_hash, prompt_hash in conn.execute(query)}
-
-
-def _filtered(conn: Connection, one: LineFilter, positions: Sequence[int]) -> dict[int, Any]:
-    table = schema.filtered_response
-    query = select(table.c.position, table.c.is_json, table.c.text, table.c.exact).where(
-        table.c.scored_filter_id == one.id,
-        among(table.c.position, positions),
-    )
-    return {at: filtered_value(*columns) for at, *columns in conn.execute(query)}
-
-
-def _scores(
-    conn: Connection, one: LineFilter, positions: Sequence[int]
-) -> dict[str, dict[int, Any]]:
-    """Return metric → position → the value as lm-eval logs it."""
-    table = schema.score
-    found = {}
-    for metric, aggregate in one.aggregates.items():
-        query = select(table.c.position, table.c.value, table.c.exact).where(
-            table.c.aggregate_id == aggregate.id,
-            among(table.c.position, positions),
-        )
-        found[metric] = {
-            at: plain(join(value, exact, aggregate.kind))
-            for at, value, exact in conn.execute(query)
-        }
-    return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from rescore_db.json_exact import text_hash
+from rescore_db.json_exact import UNSTORABLE, escaped, loads, text_hash
 from rescore_db.store import schema
 from rescore_db.store.scores import now
 
@@ -14,9 +14,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
 
-def add_recipe(conn: Connection, content_json: str) -> int:
-    """Return the id of a recipe, stored if it is new; the caller holds the content lock."""
-    return _add_once(conn, schema.recipe, content_json, created_at=now())
+def add_recipe(conn: Connection, content_json: str, config_json: str | None = None) -> int:
+    """Return the id of a recipe, stored if it is new; the caller holds the content lock.
+
+    Args:
+        conn: inside `atomic()`.
+        content_json: what identifies it.
+        config_json: the config of its task, as lm-eval logs it; kept if there is none yet.
+    """
+    key = _add_once(conn, schema.recipe, content_json, created_at=now())
+    table = schema.recipe_config
+    is_known = select(table.c.recipe_id).where(table.c.recipe_id == key)
+    if config_json is not None and conn.scalar(is_known) is None:
+        if UNSTORABLE.search(config_json):
+            config_json = escaped(loads(config_json))
+        conn.execute(table.insert().values(recipe_id=key, config_json=config_json))
+    return key
 
 
 def add_environment(conn: Connection, content_json: str) -> int:

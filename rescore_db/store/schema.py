@@ -194,6 +194,13 @@ line = Table(
 
 recipe = Table("recipe", metadata, new_id(), digest(), text("content_json"), text("created_at"))
 
+recipe_config = Table(
+    "recipe_config",  # what the definition's hash in a recipe stands for
+    metadata,
+    ref("recipe_id", "recipe", primary_key=True),
+    text("config_json"),  # the task's config as lm-eval logs it; scorings before 0004 have none
+)
+
 environment = Table("environment", metadata, new_id(), digest(), text("content_json"))
 
 scoring = Table(

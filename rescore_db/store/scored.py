@@ -35,6 +35,7 @@ class StoredAggregate:
     n: int
     value: Any
     stderr: Any
+    higher_is_better: bool | None = None
 
 
 def logged_evaluation(conn: Connection, evaluation_id: int) -> int | None:
@@ -71,6 +72,7 @@ def read_aggregates(conn: Connection, scored_filter_id: int) -> list[StoredAggre
             row.n,
             exact_number(row.value, row.value_exact),
             exact_number(row.stderr, row.stderr_exact),
+            row.higher_is_better,
         )
         for row in conn.execute(query.order_by(table.c.index))
     ]

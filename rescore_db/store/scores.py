@@ -107,7 +107,7 @@ def add_scoring(conn: Connection, *, run_id: int, kind: str, name: str, how_json
         hash=digest,
         how_json=how_json,
         attempt=(conn.scalar(last) or 0) + 1,
-        created_at=now(),
+        created_at=datetime.now(UTC).isoformat(timespec="microseconds"),  # dates exported files
     )
     return int(conn.execute(row.returning(table.c.id)).scalar_one())
 

@@ -16,14 +16,13 @@ from rescore_db.export import ExportRequest, export_runs
 from rescore_db.ingest import ingest_paths
 from rescore_db.records import IngestOptions
 from rescore_db.store import listings
-from rescore_db.store.engine import open_engine, reading
+from rescore_db.store.engine import reading
 from tests.export.exporting import export, files_in, lines_in
 from tests.ingest.logs import Log, choices, dump, sums, sums_line
 from tests.ingest.stored import exact
 from tests.ingest.test_round_trip import HOSTILE, changes, dump_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -33,20 +32,6 @@ if TYPE_CHECKING:
 DATE = "2026-01-05T09-30-00.000101"
 SUMS = f"larch__wren-1b/samples_sums_{DATE}.jsonl"
 RESULTS = f"larch__wren-1b/results_{DATE}.json"
-
-
-@pytest.fixture
-def empty(sqlite_url: str, engine: Engine, tmp_path: Path) -> Iterator[Engine]:
-    """Another store, empty."""
-    path = tmp_path / "other.db"
-    url = sqlite_url if engine.dialect.name != "sqlite" else f"sqlite:///{path}"
-    if engine.dialect.name == "sqlite":
-        from rescore_db.store import lifecycle
-
-        lifecycle.init(url)
-    opened = open_engine(url)
-    yield opened
-    opened.dispose()
 
 
 def listed(engine: Engine) -> list[str]:
