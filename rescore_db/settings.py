@@ -21,8 +21,9 @@ class Settings:
         busy_seconds: how long a writer waits for another one (RESCORE_BUSY_SECONDS).
         max_line_mb: the longest line that is read, in MB (RESCORE_MAX_LINE_MB).
         cache: folder of indexes that can be made again at any time (RESCORE_CACHE).
-        child_seconds: how long a scoring child may work on one shard (RESCORE_CHILD_SECONDS).
-        child_mb: how much memory it may use, in MB (RESCORE_CHILD_MB).
+        child_seconds: how long a task's code may take for one document; ten times as long for
+            what is done for all at once, such as aggregating (RESCORE_CHILD_SECONDS).
+        child_mb: how much memory a scoring child may use, in MB (RESCORE_CHILD_MB).
         sql_seconds: how long users' SQL may run (RESCORE_SQL_SECONDS).
     """
 
@@ -35,8 +36,14 @@ class Settings:
     sql_seconds: float
 
     @classmethod
-    def from_environment(cls) -> Settings:
+    def from_environment(
+        cls, *, child_seconds: float | None = None, child_mb: int | None = None
+    ) -> Settings:
         """Read the settings from the environment variables named above.
+
+        Args:
+            child_seconds: in place of what the environment says, unless None.
+            child_mb: the same.
 
         Raises:
             UsageError: a value that is not a positive number.
@@ -48,8 +55,8 @@ class Settings:
             busy_seconds=_seconds("RESCORE_BUSY_SECONDS", 600),
             max_line_mb=_megabytes("RESCORE_MAX_LINE_MB", 256),
             cache=Path(env("RESCORE_CACHE") or base / "rescore_db"),
-            child_seconds=_seconds("RESCORE_CHILD_SECONDS", 600),
-            child_mb=_megabytes("RESCORE_CHILD_MB", 8192),
+            child_seconds=child_seconds or _seconds("RESCORE_CHILD_SECONDS", 60),
+            child_mb=child_mb or _megabytes("RESCORE_CHILD_MB", 8192),
             sql_seconds=_seconds("RESCORE_SQL_SECONDS", 60),
         )
 

@@ -110,6 +110,29 @@ AllowUnsafe = Annotated[
     typer.Option("--allow-unsafe", help="Also tasks that execute code which models wrote."),
 ]
 
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        min=0.1,
+        show_default=False,
+        help="How long a task's code may take for one document; for building the task, or "
+        "aggregating, ten times as long. [default: $RESCORE_CHILD_SECONDS, else 60]",
+    ),
+]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        "--memory",
+        metavar="MB",
+        min=1,
+        show_default=False,
+        help="How much memory each scoring process may use. [default: $RESCORE_CHILD_MB, "
+        "else 8192]",
+    ),
+]
+
 
 def examples(*commands: str) -> str:
     """Return the end of a help text: command lines, not wrapped."""

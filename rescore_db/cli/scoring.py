@@ -15,10 +15,12 @@ from rescore_db.cli.options import (
     AsMarkdown,
     Db,
     IncludePaths,
+    Memory,
     Runs,
     Subset,
     Tasks,
     TaskYaml,
+    Timeout,
     Where,
     Workers,
     chosen,
@@ -98,6 +100,8 @@ def score(
     force: Force = False,
     strict: Strict = False,
     allow_unsafe: AllowUnsafe = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     as_markdown: AsMarkdown = False,
@@ -125,6 +129,8 @@ def score(
         force=force,
         strict=strict,
         allow_unsafe=allow_unsafe,
+        timeout=timeout,
+        memory=memory,
     )
     _score(runs or [], request, chosen(as_json, as_csv, as_markdown), db)
 
@@ -152,6 +158,8 @@ def verify(
     as_logged: AsLogged = False,
     workers: Workers = None,
     allow_unsafe: AllowUnsafe = False,
+    timeout: Timeout = None,
+    memory: Memory = None,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
     as_markdown: AsMarkdown = False,
@@ -177,6 +185,8 @@ def verify(
         allow_unsafe=allow_unsafe,
         workers=workers,
         max_differences=differences,
+        timeout=timeout,
+        memory=memory,
     )
     with opened(db) as store, progress_bar("samples") as progress:
         rows = store.verify(*(runs or ()), request=request, progress=progress)

@@ -13,6 +13,7 @@ from rescore_db.harness.index import TaskNames
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.members import group_of_names
 from rescore_db.harness.segments import remembered_segments
+from rescore_db.harness.whereabouts import here
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -58,6 +59,7 @@ def _aggregate_one(
     """Aggregate the scores of one metric after one filter."""
     from lm_eval.evaluator_utils import _compute_task_aggregations
 
+    here.step(f"aggregating {metric!r} of filter {filter_!r}")
     try:
         found, _ = _compute_task_aggregations(
             task.lm_eval_task, {(metric, filter_): scores}, bootstrap_iters
@@ -148,6 +150,7 @@ def aggregate_groups(
     """
     with isolated():
         found: dict[str, dict[str, Any]] = {}
+        here.step("aggregating groups")
         for group in _groups_bottom_up(groups, include_paths, cache):
             try:
                 found[group.name] = group.aggregate(dict(task_metrics))

@@ -11,6 +11,8 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
+from rescore_db.harness.whereabouts import here
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,16 +38,44 @@ class NetworkRefusedError(ConnectionError):
         super().__init__("rescoring never uses the network, and this task's code tried to")
 
 
+class ForkRefusedError(PermissionError):
+    """A task's code wanted to fork this process."""
+
+    def __init__(self) -> None:
+        """Say why that is refused, and to whom it is not."""
+        super().__init__(
+            "rescoring lets no task's code fork its process: the copy would score and write, too "
+            "(only tasks that execute code may, with --allow-unsafe)"
+        )
+
+
 @contextlib.contextmanager
-def isolated() -> Iterator[None]:
-    """Run a block without network, without output, and without warnings.
+def isolated(*, may_fork: bool = False) -> Iterator[None]:
+    """Run a block without network, without forks, without output, and without warnings.
 
     Everything in the harness that runs code of lm-eval or of a task runs in such a block.  The
-    first one also prepares the process: offline variables, quiet loggers, NLTK.
+    first one also prepares the process: offline variables, quiet loggers, NLTK.  A copy of the
+    process that gets to the block's end, however it came to be, ends there.
+
+    Args:
+        may_fork: let code start processes by `os.fork`, as `multiprocessing` does.
     """
     _prepare()
+    owner = os.getpid()
+    try:
+        with here.excursion(), _silenced(may_fork=may_fork):
+            yield
+    finally:
+        if os.getpid() != owner:
+            os._exit(1)
+
+
+@contextlib.contextmanager
+def _silenced(*, may_fork: bool) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_no_network())
+        if not may_fork:
+            stack.enter_context(_no_forks())
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
@@ -88,3 +118,20 @@ def _no_network() -> Iterator[None]:
         socket.socket.connect = connect  # type: ignore[method-assign]
         socket.socket.connect_ex = connect_ex  # type: ignore[method-assign]
         socket.getaddrinfo = look_up
+
+
+@contextlib.contextmanager
+def _no_forks() -> Iterator[None]:
+    """Refuse copies of this process; other programs may be started."""
+    before = {name: getattr(os, name) for name in ("fork", "forkpty") if hasattr(os, name)}
+
+    def refused() -> Any:  # noqa: ANN401 - stands for several functions
+        raise ForkRefusedError
+
+    for name in before:
+        setattr(os, name, refused)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(os, name, function)

@@ -24,11 +24,12 @@ from rescore_db.harness.overrides import (
 )
 from rescore_db.harness.scoring import OfflineTask
 from rescore_db.harness.templates import cached_templates
+from rescore_db.harness.whereabouts import here
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["OfflineTask", "load_task"]
+__all__ = ["OfflineTask", "load_lm_eval", "load_task"]
 
 
 class StoredDocs(list[Any]):
@@ -89,6 +90,12 @@ class OfflineDocs:
         """Return nothing: the prompts are stored."""
 
 
+def load_lm_eval() -> None:
+    """Import what every task needs, for those who want it done before the first one is built."""
+    with isolated():
+        import lm_eval.api.task  # noqa: F401 - registers lm-eval's filters and metrics
+
+
 def load_task(request: TaskRequest, first_doc: Any, cache: Path | None = None) -> OfflineTask:  # noqa: ANN401
     """Build a task of lm-eval's without its dataset.
 
@@ -102,9 +109,9 @@ def load_task(request: TaskRequest, first_doc: Any, cache: Path | None = None) -
             the request does not allow or this machine does not have.
         UsageError: filters or metrics that the task does not take.
     """
-    with isolated():
-        import lm_eval.api.task  # noqa: F401 - registers lm-eval's filters and metrics
-
+    load_lm_eval()
+    with isolated(may_fork=request.allow_unsafe):
+        here.step(f"building task {request.name}")
         found = read_config(request, cache)
         with cached_templates(sandboxed=found.source == "as-logged"):
             replace_filters_and_metrics(found.config, request)
@@ -113,7 +120,7 @@ def load_task(request: TaskRequest, first_doc: Any, cache: Path | None = None) -
             task = _build(found, request, StoredDocs([first_doc]))
             definition = _definition(task, request, found, code, chance)
         gc.freeze()  # lm-eval's million objects stay: walking them makes scoring 3 times slower
-        return OfflineTask(task, definition)
+        return OfflineTask(task, definition, may_fork=getattr(task, "UNSAFE_CODE", False))
 
 
 def _build(found: TaskConfig, request: TaskRequest, docs: StoredDocs) -> Any:  # noqa: ANN401

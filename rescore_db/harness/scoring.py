@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.harness.chance import drawn_so_far, seed_everything
@@ -11,9 +12,10 @@ from rescore_db.harness.interface import Definition, Sample, SampleScores
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.rouge import shorten_rouge
 from rescore_db.harness.templates import cached_templates
+from rescore_db.harness.whereabouts import WatchedEntries, here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 DOC_WIDTH: Final = 80  # characters of a document that an error message shows
 FAILURES: Final = (Exception, SystemExit)  # what a task's code may raise; Ctrl-C passes
@@ -26,17 +28,19 @@ class OfflineTask:
         definition: what it is and where it came from.
     """
 
-    def __init__(self, task: Any, definition: Definition) -> None:  # noqa: ANN401
+    def __init__(self, task: Any, definition: Definition, *, may_fork: bool = False) -> None:  # noqa: ANN401
         """Wrap what `load_task` built.
 
         Args:
             task: lm-eval's `Task`, with filters and metrics in place.
             definition: its description.
+            may_fork: its code may start processes: it executes other code in them.
         """
         self._task = task
         self.definition = definition
         self._has_code = bool(definition.code)
         self._draws = definition.nondeterministic is not None
+        self._may_fork = may_fork
 
     @property
     def nondeterministic(self) -> str | None:
@@ -59,7 +63,7 @@ class OfflineTask:
     def running(self) -> Iterator[None]:
         """Run a block of lm-eval's code over this task: no network, no output, fast templates."""
         sandboxed = self.definition.source == "as-logged"
-        with isolated(), cached_templates(sandboxed=sandboxed):
+        with isolated(may_fork=self._may_fork), cached_templates(sandboxed=sandboxed):
             shorten_rouge()
             yield
 
@@ -70,9 +74,11 @@ class OfflineTask:
         is no logged target either.
         """
         with self.running():
-            return [self._target_of(sample) for sample in samples]
+            here.step("its target")
+            return [self._target_of(sample, index) for index, sample in enumerate(samples)]
 
-    def _target_of(self, sample: Sample) -> str:
+    def _target_of(self, sample: Sample, index: int) -> str:
+        here.document(index)
         try:
             return str(self._task.doc_to_target(sample.doc))
         except FAILURES as error:
@@ -105,17 +111,18 @@ class OfflineTask:
     def _score_batch(self, samples: Sequence[Sample]) -> list[SampleScores]:
         batch = _Batch(self._task, self.definition, samples)
         batch.apply_filters()
-        return [
-            self._score_one(batch, name, index)
-            for name in batch.filters
-            for index in range(len(samples))
-        ]
+        scores = []
+        for name in batch.filters:
+            here.step(f"scoring after filter {name!r}")
+            scores += [self._score_one(batch, name, index) for index in range(len(samples))]
+        return scores
 
     def _score_one(self, batch: _Batch, name: str, index: int) -> SampleScores:
         """Let `process_results` judge one sample's responses after one filter."""
         failure = batch.failures.get((name, index))
         if failure is not None:
             return SampleScores(name, index, [], error=failure)
+        here.document(index)
         sample = batch.samples[index]
         responses = [one.filtered_resps[name] for one in batch.instances[index]]
         filtered = as_logged(responses)
@@ -167,10 +174,12 @@ class _Batch:
             The samples that it fails on, with the reason; found by halving the range.
         """
         flat = [one for index in indexes for one in self.instances[index]]
+        owners = [index for index in indexes for _ in self.instances[index]]
+        here.step(f"filter {ensemble.name!r}")
         if not flat:
             return dict.fromkeys(indexes, "the log holds no request of this document")
         try:
-            ensemble.apply(flat)
+            _watched(ensemble, owners).apply(flat)
             lost = sum(ensemble.name not in one.filtered_resps for one in flat)
             if not lost:
                 return {}
@@ -184,6 +193,31 @@ class _Batch:
         first = self._apply(ensemble, range(indexes.start, middle))
         second = self._apply(ensemble, range(middle, indexes.stop))
         return {**first, **second} or dict.fromkeys(indexes, reason)
+
+
+def _watched(ensemble: Any, owners: Sequence[int]) -> Any:  # noqa: ANN401 - a FilterEnsemble
+    """Return a filter that notes which document it is at.
+
+    Args:
+        ensemble: the filter, one step after the other.
+        owners: whose each request is, as indexes of documents.
+    """
+    return type(ensemble)(
+        ensemble.name, [partial(_WatchedStep, make, owners) for make in ensemble.filters]
+    )
+
+
+class _WatchedStep:
+    """One step of a filter, whose input notes which document it is at."""
+
+    def __init__(self, make: Callable[[], Any], owners: Sequence[int]) -> None:
+        self._step, self._owners = make(), owners
+
+    def apply(self, responses: Any, docs: list[Any]) -> Any:  # noqa: ANN401 - what filters pass on
+        """Apply it; what is no list yet is computed by going through an earlier one's input."""
+        watched = type(responses) is list and len(responses) == len(self._owners)
+        given = WatchedEntries(responses, self._owners) if watched else responses
+        return self._step.apply(given, docs)
 
 
 def _instances(sample: Sample, task_name: str, index: int) -> list[Any]:
@@ -272,4 +306,7 @@ def _failure(error: BaseException, sample: Sample) -> str:
 
 
 def _text_of(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    if isinstance(error, MemoryError):
+        text += ": the memory limit of a scoring child was reached (--memory)"
+    return " ".join(text.split())

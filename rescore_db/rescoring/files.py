@@ -272,6 +272,10 @@ class Session:
 
         samples = [asdict(Sample(one.doc, one.arguments, one.responses)) for one in batch]
         found: list[dict[str, Any]] = self.slot.call(
-            "score_lines", request=self.request, first_doc=self.first_doc, samples=samples
+            "score_lines",
+            request=self.request,
+            first_doc=self.first_doc,
+            samples=samples,
+            lines=[one.number for one in batch],
         )
         return sorted(found, key=lambda one: one["index"])

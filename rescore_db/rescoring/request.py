@@ -25,6 +25,9 @@ class ScoreRequest:
         workers: scoring children at once; None picks by cores and work.
         force: score again though a scoring holds the answer.
         allow_unsafe: score tasks that execute model-written code.
+        timeout: seconds that a task's code may take for one document, and ten times as long for
+            all of them together; None takes the setting's.
+        memory: MB that a scoring child may use; None takes the setting's.
     """
 
     tasks: tuple[str, ...] = ()
@@ -41,6 +44,8 @@ class ScoreRequest:
     workers: int | None = None
     force: bool = False
     allow_unsafe: bool = False
+    timeout: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,9 @@ class VerifyRequest:
         allow_unsafe: recompute tasks that execute model-written code.
         workers: scoring children at once; None picks by cores and work.
         max_differences: how many differences of one evaluation and filter are kept to show.
+        timeout: seconds that a task's code may take for one document, and ten times as long for
+            all of them together; None takes the setting's.
+        memory: MB that a scoring child may use; None takes the setting's.
     """
 
     tasks: tuple[str, ...] = ()
@@ -64,3 +72,5 @@ class VerifyRequest:
     allow_unsafe: bool = False
     workers: int | None = None
     max_differences: int = 5
+    timeout: float | None = None
+    memory: int | None = None

@@ -82,7 +82,8 @@ def score_runs(
     chosen = choose_all(engine, evaluations, request, how.subset)
     evaluations = [one for one in evaluations if one.id in chosen]
     total = sum(one.n_samples for one in evaluations)
-    with Pool(Settings.from_environment(), workers_for(total, request.workers)) as pool:
+    settings = Settings.from_environment(child_seconds=request.timeout, child_mb=request.memory)
+    with Pool(settings, workers_for(total, request.workers)) as pool:
         resolved, failed = _resolve(pool, target, how, evaluations, facts)
         wanted = [(one, chosen[one.evaluation.id]) for one in resolved]
         jobs = make_jobs(engine, how, request, wanted)
@@ -211,6 +212,8 @@ class Runner:
         try:
             if self._trouble is None:
                 self._score_shard(slot, start, stop)
+        except ChildDiedError as death:
+            self._trouble = TaskError(death.of(self.job.evaluation.id))
         except TaskError as error:
             self._trouble = error
         with self._lock:

@@ -15,6 +15,8 @@ from typing import IO, TYPE_CHECKING, Any, Final, cast
 
 from rescore_db import errors
 from rescore_db.errors import RescoreError, TaskError
+from rescore_db.harness.whereabouts import SIZE, Step
+from rescore_db.rescoring.family import await_exit, kill_family
 from rescore_db.rescoring.pipe import read_message, write_message
 
 if TYPE_CHECKING:
@@ -24,20 +26,32 @@ if TYPE_CHECKING:
     from rescore_db.settings import Settings
 
 TAIL: Final = 2000  # characters of a dead child's last words that are shown
+OWN_SECONDS: Final = 600.0  # how long it may take while no task's code runs: to load lm-eval
+WHOLE: Final = 10  # documents' worth of time for what is done for all of them at once
+LOOK_SECONDS: Final = 0.2  # between two looks at whether a child gets on
 
 
 class ChildDiedError(TaskError):
     """A scoring child was killed, crashed or ran out of time while it worked.
+
+    Its message says what the child was doing, and for which document.
 
     Attributes:
         was_killed: something else than the task may have killed it, so that it is worth another
             try (not so when it took too long, or ended by itself).
     """
 
-    def __init__(self, message: str, *, was_killed: bool = False) -> None:
+    def __init__(self, step: Step, message: str, *, was_killed: bool = False) -> None:
         """Keep whether another try is worth it."""
-        super().__init__(message)
+        super().__init__(f"{step}: {message}" if step.what else message)
         self.was_killed = was_killed
+        self._step = step
+
+    def of(self, evaluation_id: int) -> str:
+        """Return the message with the command that shows the document."""
+        if self._step.number is None:
+            return str(self)
+        return f"{self} (rescore samples show {evaluation_id}:{self._step.number})"
 
 
 class SlotClosedError(Exception):
@@ -46,34 +60,46 @@ class SlotClosedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child, its two pipes, and the file that its stderr goes to."""
+    """A running child, its two pipes, and the files that its stderr and its steps go to."""
 
     process: subprocess.Popen[bytes]
     questions: IO[bytes]
     answers: IO[bytes]
     words: IO[bytes]
+    steps: IO[bytes]
 
     @classmethod
     def start(cls, environment: dict[str, str]) -> Child:
         """Start a child; it lives until it is ended or its parent dies."""
         words = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
-        process = subprocess.Popen(
-            [sys.executable, "-m", "rescore_db.rescoring.child"],
+        steps = tempfile.TemporaryFile()  # noqa: SIM115 - the same
+        steps.truncate(SIZE)
+        process = subprocess.Popen(  # noqa: S603 - this Python, a module of ours
+            [sys.executable, "-m", "rescore_db.rescoring.child", str(steps.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,
             env=environment,
+            pass_fds=(steps.fileno(),),
             start_new_session=True,  # Ctrl-C is for the parent, which then ends the child
         )
-        return cls(
-            process, cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout), words
-        )
+        questions, answers = (cast("IO[bytes]", p) for p in (process.stdin, process.stdout))
+        return cls(process, questions, answers, words, steps)
+
+    def step(self) -> Step:
+        """Return the last step that the child began."""
+        return Step.read(os.pread(self.steps.fileno(), SIZE, 0))
+
+    def kill(self) -> None:
+        """Kill the child and whatever its tasks started."""
+        if self.process.returncode is None:
+            kill_family(self.process.pid)
 
     def end(self) -> int:
         """Kill the child and close what belongs to it; return its exit code."""
-        self.process.kill()
+        self.kill()
         code = self.process.wait()
-        for stream in (self.questions, self.answers, self.words):
+        for stream in (self.questions, self.answers, self.words, self.steps):
             with suppress(BrokenPipeError):
                 stream.close()
         return code
@@ -118,7 +144,7 @@ class Slot:
         child = self._running()
         try:
             write_message(child.questions, {"op": op, "arguments": arguments})
-            self._wait(child.answers)
+            self._wait(child)
             reply = read_message(child.answers)
         except BrokenPipeError:
             reply = None
@@ -141,7 +167,7 @@ class Slot:
         self._is_off = True
         child = self._child
         if child is not None:
-            child.process.kill()
+            child.kill()
 
     def _running(self) -> Child:
         if self._is_off:
@@ -153,28 +179,42 @@ class Slot:
             self._child = Child.start(os.environ | child_environment(wide=self._wide) | limits)
         return self._child
 
-    def _wait(self, stream: IO[bytes]) -> None:
-        """Wait until an answer begins, at most as long as a shard may take."""
-        end = time.monotonic() + self._settings.child_seconds
-        while not select.select([stream], [], [], max(0.0, end - time.monotonic()))[0]:
-            if time.monotonic() >= end:
+    def _wait(self, child: Child) -> None:
+        """Wait until an answer begins, as long as the child gets on from step to step."""
+        step, since = child.step(), time.monotonic()
+        while not select.select([child.answers], [], [], LOOK_SECONDS)[0]:
+            before, step = step, child.step()
+            if step != before:
+                since = time.monotonic()
+            elif time.monotonic() - since > self._seconds_for(step):
+                child.end()
                 self.close()
-                msg = (
-                    f"not done after {self._settings.child_seconds:g} s and stopped: a filter, "
-                    "metric or regular expression hangs, or the time limit is too short "
-                    "(RESCORE_CHILD_SECONDS)"
-                )
-                raise ChildDiedError(msg)
+                raise ChildDiedError(step, self._too_slow(step))
+
+    def _seconds_for(self, step: Step) -> float:
+        if not step.what:  # it waits for the store as long as anybody
+            return OWN_SECONDS + self._settings.busy_seconds
+        return self._settings.child_seconds * (1 if step.number is not None else WHOLE)
+
+    def _too_slow(self, step: Step) -> str:
+        seconds = f"not done after {self._seconds_for(step):g} s and stopped"
+        if not step.what:
+            return f"{seconds}: lm-eval could not be loaded, or the store did not answer"
+        return (
+            f"{seconds}: its code hangs (a regular expression may backtrack for ever), or the time "
+            f"limit is too short (--timeout {self._settings.child_seconds:g})"
+        )
 
     def _obituary(self, child: Child) -> ChildDiedError:
-        """Say how the child died, and forget it."""
-        code = child.process.wait()
+        """Say how the child died, and of what, and forget it."""
+        await_exit(child.process.pid)
         child.words.seek(0)
         words = child.words.read().decode("utf-8", "replace").strip()[-TAIL:]
+        step, code = child.step(), child.end()
         self.close()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         msg = f"the scoring child died ({how})" + (f": {words}" if words else "")
-        return ChildDiedError(msg, was_killed=code == -signal.SIGKILL)
+        return ChildDiedError(step, msg, was_killed=code == -signal.SIGKILL)
 
 
 def _error_of(reply: dict[str, Any]) -> Exception:

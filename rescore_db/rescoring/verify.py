@@ -11,6 +11,7 @@ from rescore_db.records import Difference, Rows, VerifyRow
 from rescore_db.rescoring import groups
 from rescore_db.rescoring.plan import RunFacts, task_request
 from rescore_db.rescoring.pool import Pool, workers_for
+from rescore_db.rescoring.slot import ChildDiedError
 from rescore_db.rescoring.verdict import Verdict, judge, judge_group
 from rescore_db.settings import Settings
 from rescore_db.store.engine import reading
@@ -66,7 +67,7 @@ def verify_runs(
     verifier = Verifier(engine, request, facts)
     total = sum(one.n_samples for one in evaluations)
     workers = workers_for(total, request.workers)
-    with Pool(Settings.from_environment(), workers) as pool:
+    with Pool(verifier.settings, workers) as pool:
         checked = verifier.check(pool, evaluations, progress)
         rows = verifier.judge(checked)
         for run_id in dict.fromkeys(one.run_id for one in evaluations):
@@ -87,6 +88,9 @@ class Verifier:
         self._request = request
         self._facts = facts
         self._template = task_request(request)
+        self.settings = Settings.from_environment(
+            child_seconds=request.timeout, child_mb=request.memory
+        )
 
     def check(
         self,
@@ -102,7 +106,7 @@ class Verifier:
         off = [one.evaluation for one in first if one.reply and _only_rounding(one.reply)]
         if not off:
             return first
-        with Pool(Settings.from_environment(), 1, wide=True) as wide:
+        with Pool(self.settings, 1, wide=True) as wide:
             second = {one.evaluation.id: one for one in self._run(wide, off, None)}
         for one in first:
             other = second.get(one.evaluation.id)
@@ -186,6 +190,8 @@ class Verifier:
                 bootstrap_iters=facts.bootstrap_iters,
                 keep=self._request.max_differences,
             )
+        except ChildDiedError as death:
+            return Checked(evaluation, None, death.of(evaluation.id))
         except TaskError as error:
             return Checked(evaluation, None, str(error))
         return Checked(evaluation, reply, None)

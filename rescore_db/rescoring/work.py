@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.harness.interface import Sample, TaskRequest
+from rescore_db.harness.whereabouts import here
 from rescore_db.rescoring import drift
 from rescore_db.rescoring.shard import ScoredShard, as_harness_samples
 from rescore_db.rescoring.verdict import cannot_score
@@ -102,6 +103,7 @@ def score_shard(
         task = _stored_task(conn, request, standing.evaluation_id)
         stored = _read_samples(conn, standing.evaluation_id, standing.selection, start, stop)
         logged = _comparable(conn, request, task, standing, stored)
+    here.count_by("position", [one.position for one in stored])
     results = task.score(as_harness_samples(stored))
     shard = ScoredShard.of(stored, results, task.definition)
     chances = () if task.nondeterministic is None else (task.nondeterministic,)
@@ -184,6 +186,7 @@ def verify(
         announced = announced_samples(conn, evaluation_id)
         logged = read_logged(conn, evaluation_id)
         stored = _read_samples(conn, evaluation_id, "", 0, 2**62)
+    here.count_by("position", [one.position for one in stored])
     found = recompute(task, stored, bootstrap_iters)
     is_cut = announced is not None and announced != len(stored)
     found = replace(found, is_cut=is_cut)
@@ -208,9 +211,12 @@ def _config_differences(logged: str | None, task: OfflineTask) -> list[str]:
     return config_differences(logged, task.definition) if logged else []
 
 
-def score_lines(request: str, first_doc: str, samples: list[dict[str, Any]]) -> list[Any]:
-    """Score samples that came down the pipe; one answer a filter and sample."""
+def score_lines(
+    request: str, first_doc: str, samples: list[dict[str, Any]], lines: list[int]
+) -> list[Any]:
+    """Score samples that came down the pipe, of these lines; one answer a filter and sample."""
     task = _task(request, first_doc)
+    here.count_by("line", lines)
     given = [Sample(**one) for one in samples]
     return [
         {
