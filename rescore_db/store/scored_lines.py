@@ -94,13 +94,15 @@ def _lines_of(
             "doc": json_exact.loads(sample.doc),
             "target": _target(sample),
             "arguments": named_arguments(sample),
-            "resps": _as_texts(sample.responses),
-            "filtered_resps": _as_texts(filtered.get(at, first_responses(sample.responses))),
+            "resps": sample.responses,
+            "filtered_resps": filtered.get(at, first_responses(sample.responses)),
             "filter": one.name,
             "metrics": list(metrics),
             **{name: known[name] for name in Hashes._fields if name in known},
         }
-        yield {**line, **metrics}  # a metric may be named like a field, whose place it takes
+        yield _written(
+            {**line, **metrics}
+        )  # a metric may be named like a field: it takes its place
 
 
 def _logged_facts(
@@ -150,12 +152,18 @@ def _odd_lines(
         yield position, {key: value for key, value in parsed.items() if key not in scored}
 
 
-def _target(sample: StoredSample) -> str | None:
-    """Return a target as text, as lm-eval writes it since 0.4.4; null says that nobody knows it."""
-    if not sample.target_is_json:
-        return sample.target
-    value = json_exact.loads(sample.target)
-    return None if value is None else str(value)
+def _written(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line with texts where lm-eval's tracker makes texts of whatever stands there."""
+    for name in ("resps", "filtered_resps"):
+        line[name] = _as_texts(line[name])
+    if line["target"] is not None:
+        line["target"] = str(line["target"])
+    return line
+
+
+def _target(sample: StoredSample) -> Any:  # noqa: ANN401 - as logged
+    """Return a target; None says that nobody knows it."""
+    return json_exact.loads(sample.target) if sample.target_is_json else sample.target
 
 
 def _as_texts(value: Any) -> Any:  # noqa: ANN401 - as logged
