@@ -48,5 +48,12 @@ def _environment(sandboxed: bool) -> Any:  # noqa: ANN401, FBT001 - a jinja2 Env
         made.filters.update(original.filters)
     else:
         made = original.overlay()
-    made.from_string = lru_cache(maxsize=KEPT)(made.from_string)  # type: ignore[method-assign,assignment]
+    compile_anew = made.from_string
+
+    def compile_once(source: str) -> Any:  # noqa: ANN401 - a jinja2 Template
+        template = compile_anew(source)
+        template.globals = dict(template.globals)  # copied for each rendering: quicker if plain
+        return template
+
+    made.from_string = lru_cache(maxsize=KEPT)(compile_once)  # type: ignore[method-assign,assignment]
     return made
