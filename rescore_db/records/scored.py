@@ -68,6 +68,7 @@ class ScoredRow:
         subset: what the user called the selection.
         recipe: the beginning of the recipe's hash, None for logged scores.
         environment: primary key of the environment, None for logged scores.
+        quarantined: lines of the evaluation's file that could not be stored.
         warnings: what users should know about the scores.
     """
 
@@ -80,6 +81,7 @@ class ScoredRow:
     subset: str | None
     recipe: str | None
     environment: int | None
+    quarantined: int
     warnings: tuple[str, ...]
 
 

@@ -37,6 +37,7 @@ class EvaluationRow:
         num_fewshot: None where unknown.
         incomplete: something is missing, see `notes`.
         hash_mismatches: samples with a logged hash that their content does not have.
+        quarantined: lines of its file that could not be stored.
         notes: what was missing or odd at ingest.
     """
 
@@ -48,6 +49,7 @@ class EvaluationRow:
     num_fewshot: int | None
     incomplete: bool
     hash_mismatches: int
+    quarantined: int
     notes: tuple[str, ...]
 
 

@@ -199,14 +199,14 @@ def verify_text(rows: Sequence[VerifyRow], page: Page, *, show_all: bool) -> str
     Args:
         rows: all verdicts.
         page: what is written on.
-        show_all: show the identical ones too.
+        show_all: show the identical ones too; what is to be known of them is told anyway.
     """
     told = [row for row in rows if show_all or row.status != "identical"]
     parts = [printed([_tally(rows)], page)]
     if told:
         columns = listing_of(type(told[0])).flat_columns()
         parts.append(terminal_text(Table.flat(columns, told), page))
-        parts += ["".join(f"{line}\n" for line in reasons_footer(told))]
+    parts += ["".join(f"{line}\n" for line in reasons_footer(rows))]
     parts += [_difference_text(row, page) for row in told if row.differences]
     return "\n".join(part for part in parts if part)
 

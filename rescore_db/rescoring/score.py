@@ -293,7 +293,9 @@ def _rows(engine: Engine, jobs: Sequence[Job]) -> list[ScoreRow]:
             keys = [job.evaluation.id for job in mine.values()]
             for row in results.scoring_results(conn, scoring_id, keys):
                 job = mine[row.task]
-                rows.append(replace(row, known=job.is_known, reason=row.reason or job.note))
+                told = (row.reason or job.note, job.evaluation.note)
+                reason = "; ".join(filter(None, told)) or None
+                rows.append(replace(row, known=job.is_known, reason=reason))
             all_known = all(job.is_known for job in mine.values())
             rows += [
                 replace(row, known=all_known) for row in results.group_results(conn, scoring_id)

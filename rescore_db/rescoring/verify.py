@@ -226,7 +226,7 @@ def _row(evaluation: StoredEvaluation, found: Mapping[str, Any], verdict: Verdic
         task=evaluation.task,
         filter=found["filter"],
         status=verdict.status,
-        reason=verdict.reason,
+        reason="; ".join(filter(None, (verdict.reason, evaluation.note))) or None,
         n=found["n"],
         differences=tuple(Difference(**one) for one in found["shown"]),
         n_differences=found["total"],

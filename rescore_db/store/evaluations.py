@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from rescore_db.errors import NotFoundError
 from rescore_db.store import schema
+from rescore_db.store.quarantine import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +18,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvaluation:
-    """One evaluation that has samples."""
+    """One evaluation that has samples.
+
+    Attributes:
+        id: primary key.
+        run_id: of its run.
+        model: of its run.
+        task: name of the task.
+        n_samples: how many.
+        n_quarantined: lines of its file that could not be stored.
+    """
 
     id: int
     run_id: int
     model: str
     task: str
     n_samples: int
+    n_quarantined: int = 0
+
+    @property
+    def note(self) -> str | None:
+        """What users should know of all that is computed from it."""
+        if not self.n_quarantined:
+            return None
+        lines = "1 line" if self.n_quarantined == 1 else f"{self.n_quarantined} lines"
+        return f"{lines} of the log could not be stored (rescore ingest --errors)"
 
 
 def stored_evaluations(
@@ -47,6 +66,7 @@ def stored_evaluations(
             run.c.model,
             task.c.name,
             evaluation.c.n_samples,
+            lines_of(evaluation.c.id),
         )
         .join(task, task.c.id == evaluation.c.task_id)
         .join(run, run.c.id == evaluation.c.run_id)

@@ -11,6 +11,7 @@ from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.records import EvaluationRow, RunDetail, RunRow, SampleDetail, SampleRow, TaskRow
 from rescore_db.store import labels, schema
+from rescore_db.store.quarantine import lines_of
 from rescore_db.store.sample_scores import scores_of
 from rescore_db.store.samples import read_samples
 from rescore_db.store.scoring_listings import get_scoring, list_scorings
@@ -102,7 +103,13 @@ def get_run(conn: Connection, run_id: int) -> RunDetail:
         raise unknown
     evaluation, task = schema.evaluation, schema.task
     query = (
-        select(evaluation, task.c.name, task.c.version, task.c.hash)
+        select(
+            evaluation,
+            task.c.name,
+            task.c.version,
+            task.c.hash,
+            lines_of(evaluation.c.id).label("quarantined"),
+        )
         .join(task, task.c.id == evaluation.c.task_id)
         .where(evaluation.c.run_id == run_id)
         .order_by(evaluation.c.id)
@@ -128,6 +135,7 @@ def _evaluation(row: Row[*tuple[Any, ...]]) -> EvaluationRow:
         incomplete=row.incomplete,
         hash_mismatches=row.n_hash_mismatches,
         notes=_texts(row.notes_json),
+        quarantined=row.quarantined,
     )
 
 

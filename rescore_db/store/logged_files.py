@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.store import schema
+from rescore_db.store.quarantine import lines_of
 from rescore_db.store.runs import has_newer
 
 if TYPE_CHECKING:
@@ -105,15 +106,9 @@ def name_sources(conn: Connection, folder: str) -> None:
 
 def _evaluations(conn: Connection, run_ids: Sequence[int]) -> list[tuple[int, LoggedSamples]]:
     """Return run id and evaluation, by run and evaluation."""
-    evaluation, task, kept = schema.evaluation, schema.task, schema.quarantine
-    n_quarantined = (
-        select(func.count())
-        .where(kept.c.evaluation_id == evaluation.c.id)
-        .scalar_subquery()
-        .label("n_quarantined")
-    )
+    evaluation, task = schema.evaluation, schema.task
     query = (
-        select(evaluation, task.c.name, n_quarantined)
+        select(evaluation, task.c.name, lines_of(evaluation.c.id).label("n_quarantined"))
         .join(task, task.c.id == evaluation.c.task_id)
         .where(evaluation.c.run_id.in_(run_ids))
         .order_by(evaluation.c.run_id, evaluation.c.id)

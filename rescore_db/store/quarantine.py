@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from rescore_db import json_exact
 from rescore_db.records import QuarantineRow
@@ -17,7 +17,7 @@ from rescore_db.store.bulk import write_rows
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import ColumnElement, Connection, ScalarSelect
 
 MOST_KEPT: Final = 1_000_000  # bytes of a line
 _COLUMNS: Final = ("evaluation_id", "number", "reason", "size", "content")
@@ -64,6 +64,12 @@ def add_lines(
         row = update(table).where(table.c.id == evaluation_id)
         conn.execute(row.values(incomplete=True, notes_json=json_exact.escaped(list(notes))))
     return len(rows)
+
+
+def lines_of(evaluation_id: ColumnElement[int]) -> ScalarSelect[int]:
+    """Return the expression for how many lines an evaluation of a query lacks."""
+    kept = schema.quarantine
+    return select(func.count()).where(kept.c.evaluation_id == evaluation_id).scalar_subquery()
 
 
 def list_lines(conn: Connection) -> list[QuarantineRow]:

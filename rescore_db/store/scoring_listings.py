@@ -10,6 +10,7 @@ from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
 from rescore_db.records import ScoredRow, ScoringDetail, ScoringRow
 from rescore_db.store import schema
+from rescore_db.store.quarantine import lines_of
 from rescore_db.store.results import group_results, scoring_results
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def _scored_rows(conn: Connection, scoring_id: int) -> Sequence[Row[*tuple[Any, 
             recipe.c.hash.label("recipe_hash"),
             recipe.c.content_json.label("recipe"),
             environment.c.content_json.label("environment"),
+            lines_of(evaluation.c.id).label("quarantined"),
         )
         .join(evaluation, evaluation.c.id == scored.c.evaluation_id)
         .join(task, task.c.id == evaluation.c.task_id)
@@ -135,6 +137,7 @@ def _scored(row: Row[*tuple[Any, ...]]) -> ScoredRow:
         recipe=None if row.recipe_hash is None else _short(row.recipe_hash),
         environment=row.environment_id,
         warnings=tuple(map(str, json_exact.loads(row.warnings_json))),
+        quarantined=row.quarantined,
     )
 
 

@@ -263,6 +263,10 @@ def test_it_shows_wherever_the_evaluation_does(
     assert found["sums"]["incomplete"] is True
     assert any("quarantine" in note for note in found["sums"]["notes"])
     assert found["choices"]["incomplete"] is False
+    assert (found["sums"]["quarantined"], found["choices"]["quarantined"]) == (1, 0)
+    main(["scorings", "show", "latest:logged", "--json"])
+    scored = {one["task"]: one for one in json.loads(capsys.readouterr().out)["evaluations"]}
+    assert (scored["sums"]["quarantined"], scored["choices"]["quarantined"]) == (1, 0)
     main(["sql", "SELECT incomplete FROM evaluations WHERE task = 'sums'", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["incomplete"] == 1
     main(["compare", "latest/strict", "latest/loose", "--json"])

@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import select, update
 
 from rescore_db.ingest import ingest_paths
-from rescore_db.rescoring.request import VerifyRequest
+from rescore_db.records import IngestOptions
+from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
+from rescore_db.rescoring.score import score_runs
 from rescore_db.rescoring.verify import verify_runs
 from rescore_db.store import schema
 from rescore_db.store.engine import atomic, open_engine
@@ -150,6 +152,22 @@ def test_a_cut_log_is_compared_sample_by_sample(
         assert rows[task].status == "identical"
         assert "the log holds 3" in (rows[task].reason or "")
     assert rows["small_trades"].status == "unlogged"
+
+
+def test_lines_that_could_not_be_stored_are_told(
+    engine: Engine, truth: Truth, tmp_path: Path
+) -> None:
+    path = tmp_path / truth.samples_file("small_things").name
+    lines = truth.samples_file("small_things").read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], lines[2][:50] + "\n", *lines[3:]]))
+    ingest_paths(engine, [str(path)], options=IngestOptions(skip_bad_lines=True))
+    told = "1 line of the log could not be stored (rescore ingest --errors)"
+
+    (verified,) = verify_runs(engine, [], request(truth))
+    scored = score_runs(engine, [], ScoreRequest(include_paths=(str(truth.tasks),)))
+
+    assert (verified.status, verified.reason) == ("identical", told)
+    assert {(row.status, row.reason, row.n) for row in scored} == {("complete", told, 7)}
 
 
 def test_predictions_without_scores_are_unlogged(
