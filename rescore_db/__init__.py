@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rescore_db.export import ExportRequest
     from rescore_db.records import IngestOptions
     from rescore_db.rescoring.files import LineScore, rescore_file
-    from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
+    from rescore_db.rescoring.request import RecipeEntry, ScoreRequest, VerifyRequest
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "ExportRequest",
     "IngestOptions",
     "LineScore",
+    "RecipeEntry",
     "RescoreError",
     "ScoreRequest",
     "Store",
@@ -55,6 +56,7 @@ _HOMES = {
     "ExportRequest": ("rescore_db.export", "ExportRequest"),
     "IngestOptions": ("rescore_db.records", "IngestOptions"),
     "LineScore": ("rescore_db.rescoring.files", "LineScore"),
+    "RecipeEntry": ("rescore_db.rescoring.request", "RecipeEntry"),
     "RescoreError": ("rescore_db.errors", "RescoreError"),
     "ScoreRequest": ("rescore_db.rescoring.request", "ScoreRequest"),
     "Store": ("rescore_db.api", "Store"),

@@ -6,16 +6,17 @@ pays for lm-eval.
 
 from __future__ import annotations
 
-import os
-from dataclasses import fields
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from rescore_db.errors import UsageError
 from rescore_db.intake import Intake
+from rescore_db.recipes import Recipes
 from rescore_db.records import Rows
+from rescore_db.records.requests import checked
 from rescore_db.settings import Settings
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
     from types import TracebackType
 
@@ -45,10 +46,8 @@ if TYPE_CHECKING:
 
     PathLike = str | os.PathLike[str]
 
-Request = TypeVar("Request", "ScoreRequest", "VerifyRequest", "CompareOptions", "ExportRequest")
 
-
-class Store(Intake):
+class Store(Intake, Recipes):
     """An open store.
 
     Attributes:
@@ -101,7 +100,7 @@ class Store(Intake):
         """
         from rescore_db.export import ExportRequest, export_runs
 
-        asked = _checked(request or ExportRequest())
+        asked = checked(request or ExportRequest())
         return export_runs(self._engine, out, asked, progress=progress)
 
     def runs(self, *, tags: Sequence[str] = ()) -> Rows[RunRow]:
@@ -274,7 +273,7 @@ class Store(Intake):
         from rescore_db.rescoring.request import ScoreRequest
         from rescore_db.rescoring.score import score_runs
 
-        asked = _checked(request or ScoreRequest())
+        asked = checked(request or ScoreRequest())
         return score_runs(self._engine, runs, asked, progress=progress)
 
     def verify(
@@ -284,7 +283,7 @@ class Store(Intake):
         from rescore_db.rescoring.request import VerifyRequest
         from rescore_db.rescoring.verify import verify_runs
 
-        asked = _checked(request or VerifyRequest())
+        asked = checked(request or VerifyRequest())
         return verify_runs(self._engine, runs, asked, progress=progress)
 
     # ------------------------------------------------------------------------------- comparisons
@@ -293,7 +292,7 @@ class Store(Intake):
         """Compare sides (`RUN`, `RUN:SCORING`, `RUN/FILTER` …) over the docs that both answered."""
         from rescore_db.compare import CompareOptions, compare_runs
 
-        return compare_runs(self._engine, references, _checked(options or CompareOptions()))
+        return compare_runs(self._engine, references, checked(options or CompareOptions()))
 
     def history(
         self,
@@ -326,20 +325,6 @@ class Store(Intake):
 def _several(words: Sequence[str]) -> tuple[str, ...]:
     """Return words as a tuple; one alone is not read letter by letter."""
     return (words,) if isinstance(words, str) else tuple(words)
-
-
-def _checked(request: Request) -> Request:
-    """Return a request; a text where several are expected would be read letter by letter.
-
-    Raises:
-        UsageError: there is one.
-    """
-    for field in fields(request):
-        value = getattr(request, field.name)
-        if field.default == () and isinstance(value, str | os.PathLike):
-            msg = f"{field.name} takes a tuple: write {field.name}=({os.fspath(value)!r},)"
-            raise UsageError(msg)
-    return request
 
 
 def open_store(url: str | None = None, *, write: bool = True) -> Store:

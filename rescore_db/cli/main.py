@@ -27,6 +27,7 @@ from rescore_db.cli import (
     ingest,
     listings,
     query,
+    recipe,
     runs,
     scoring,
     scorings,
@@ -43,7 +44,7 @@ INTERRUPTED: Final = 130
 OUR_BUG: Final = 70
 
 _ORDER: Final = (
-    *("ingest", "runs", "tasks", "samples", "scorings", "subset", "score", "verify"),
+    *("ingest", "runs", "tasks", "samples", "scorings", "subset", "recipe", "score", "verify"),
     *("compare", "history", "sql", "export", "db", "demo"),
 )
 
@@ -97,11 +98,13 @@ app.add_typer(listings.tasks_app, name="tasks")
 app.add_typer(listings.samples_app, name="samples")
 app.add_typer(scorings.scorings_app, name="scorings")
 app.add_typer(subset.subset_app, name="subset")
+app.add_typer(recipe.recipe_app, name="recipe")
 app.command(
     epilog=examples(
         "rescore score",
         "rescore score latest --task gsm8k --filters my-filters.yaml --name lenient",
         "rescore score 1 2 --subset hard --include-path my_tasks/",
+        "rescore score --recipe lenient",
     )
 )(scoring.score)
 app.command(epilog=examples("rescore verify", "rescore verify latest --task gsm8k --json"))(

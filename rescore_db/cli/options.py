@@ -88,6 +88,34 @@ TaskYaml = Annotated[
         help="One task's definition, used for what --task chooses.",
     ),
 ]
+Filters = Annotated[
+    str | None,
+    typer.Option(
+        "--filters",
+        metavar="FILE",
+        show_default=False,
+        help="YAML with other filters, in lm-eval's filter_list syntax.",
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="FILE",
+        show_default=False,
+        help="YAML with other metrics, in lm-eval's metric_list syntax.",
+    ),
+]
+BootstrapIters = Annotated[
+    int | None,
+    typer.Option(
+        "--bootstrap-iters",
+        metavar="N",
+        min=0,
+        show_default=False,
+        help="How often to resample for standard errors.",
+    ),
+]
 AsLogged = Annotated[
     bool,
     typer.Option(

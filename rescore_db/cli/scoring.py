@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,9 +14,12 @@ from rescore_db.cli.options import (
     AsJson,
     AsLogged,
     AsMarkdown,
+    BootstrapIters,
     Db,
+    Filters,
     IncludePaths,
     Memory,
+    Metrics,
     Runs,
     Subset,
     Tasks,
@@ -26,6 +30,7 @@ from rescore_db.cli.options import (
     chosen,
     names,
 )
+from rescore_db.cli.output import Output, with_output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,24 +39,6 @@ if TYPE_CHECKING:
     from rescore_db.report.render import Format
     from rescore_db.rescoring.request import ScoreRequest
 
-Filters = Annotated[
-    str | None,
-    typer.Option(
-        "--filters",
-        metavar="FILE",
-        show_default=False,
-        help="YAML with other filters, in lm-eval's filter_list syntax.",
-    ),
-]
-Metrics = Annotated[
-    str | None,
-    typer.Option(
-        "--metrics",
-        metavar="FILE",
-        show_default=False,
-        help="YAML with other metrics, in lm-eval's metric_list syntax.",
-    ),
-]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -60,6 +47,15 @@ Limit = Annotated[
         min=1,
         show_default=False,
         help="Only the first N samples of each evaluation.",
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="NAME",
+        show_default=False,
+        help="Score as this recipe says (`rescore recipe`), whatever lacks it.",
     ),
 ]
 Name = Annotated[
@@ -84,8 +80,10 @@ Differences = Annotated[
 ]
 
 
+@with_output
 def score(
     runs: Runs = None,
+    *,
     task: Tasks = None,
     subset: Subset = None,
     where: Where = None,
@@ -95,6 +93,8 @@ def score(
     include_path: IncludePaths = None,
     task_yaml: TaskYaml = None,
     as_logged: AsLogged = False,
+    bootstrap_iters: BootstrapIters = None,
+    recipe: Recipe = None,
     name: Name = None,
     workers: Workers = None,
     force: Force = False,
@@ -102,37 +102,25 @@ def score(
     allow_unsafe: AllowUnsafe = False,
     timeout: Timeout = None,
     memory: Memory = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-    as_markdown: AsMarkdown = False,
+    out: Output,
     db: Db = None,
 ) -> None:
-    """Score stored responses again, without the model.
-
-    Writes a new scoring beside the logged one. Does only what is missing: what is already scored
-    in the same way is shown, not computed again.
-    """
+    """Score stored responses again, without the model; does only what is missing."""
     from rescore_db.rescoring.request import ScoreRequest
 
-    request = ScoreRequest(
-        tasks=names(task),
-        subset=subset,
-        where=where,
-        limit=limit,
-        filters=filters,
-        metrics=metrics,
+    selected = ScoreRequest(tasks=names(task), subset=subset, where=where, limit=limit)
+    defined = replace(selected, task_yaml=task_yaml, as_logged=as_logged, recipe=recipe)
+    scored = replace(defined, filters=filters, metrics=metrics, bootstrap_iters=bootstrap_iters)
+    limited = replace(scored, workers=workers, timeout=timeout, memory=memory)
+    request = replace(
+        limited,
         include_paths=tuple(include_path or ()),
-        task_yaml=task_yaml,
-        as_logged=as_logged,
         name=name,
-        workers=workers,
         force=force,
         strict=strict,
         allow_unsafe=allow_unsafe,
-        timeout=timeout,
-        memory=memory,
     )
-    _score(runs or [], request, chosen(as_json, as_csv, as_markdown), db)
+    _score(runs or (), request, out.form, db)
 
 
 def _score(runs: Sequence[str], request: ScoreRequest, form: Format, db: str | None) -> None:

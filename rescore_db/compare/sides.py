@@ -150,7 +150,8 @@ def match_sides(a: LoadedSide, b: LoadedSide) -> tuple[list[Match], list[Lone]]:
     """Put the metrics of two sides against each other, by task, filter and name.
 
     When both sides name a filter, those two are compared; when one does, the other's filter of
-    that name; when none does, filters of equal names.
+    that name; when none does, filters of equal names.  Two scorings of one run that have one
+    filter each for a task ask for these two, whatever they are called.
 
     Returns:
         the matches, and what stands on one side only; both by task, in lm-eval's order within.
@@ -173,11 +174,31 @@ def _keyed(a: LoadedSide, b: LoadedSide, metrics: Iterable[Named]) -> Keyed[Name
     """Return one side's metrics by what pairs them: task, filter as it is shown, and name."""
     chosen = {side.filter for side in (a, b)} - {None}
     shown = None if None in (a.filter, b.filter) else _arrow(str(a.filter), str(b.filter))
+    only = {} if chosen else _only_filters(a, b)
     return {
-        (one.task, shown or one.filter, one.metric): one
+        (one.task, shown or only.get(one.task) or one.filter, one.metric): one
         for one in metrics
         if shown or not chosen or one.filter in chosen
     }
+
+
+def _only_filters(a: LoadedSide, b: LoadedSide) -> dict[str, str]:
+    """Return task or group → "A→B" where two scorings of one run have one filter each."""
+    if a.run.run_id != b.run.run_id:
+        return {}
+    left, right = (_filters(side) for side in (a, b))
+    return {
+        name: _arrow(*left[name], *right[name])
+        for name in left.keys() & right.keys()
+        if len(left[name]) == len(right[name]) == 1
+    }
+
+
+def _filters(side: LoadedSide) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in _all_metrics(side):
+        found.setdefault(one.task, set()).add(one.filter)
+    return found
 
 
 def _all_metrics(side: LoadedSide) -> list[Metric | GroupMetric]:

@@ -164,6 +164,11 @@ def _refuse_unsafe(config: dict[str, Any], request: TaskRequest) -> None:
 
 def _files(path: Path) -> tuple[str, ...]:
     """Return a YAML file and those it includes, lm-eval's own relative to its task folder."""
+    return tuple(_shown(file) for file in definition_files(path))
+
+
+def definition_files(path: Path) -> list[Path]:
+    """Return a YAML file and those it includes, itself first."""
     import yaml
 
     class Loader(yaml.SafeLoader):
@@ -179,7 +184,7 @@ def _files(path: Path) -> tuple[str, ...]:
         for include in [includes] if isinstance(includes, str) else includes:
             other = (file.parent / include).resolve()
             waiting += [] if other in found else [other]
-    return tuple(_shown(file) for file in found)
+    return found
 
 
 def _shown(file: Path) -> str:

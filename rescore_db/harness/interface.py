@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Source = Literal["registry", "include-path", "task-yaml", "as-logged"]
 """Where a definition came from."""
+
+FUNCTION: Final = "!function"
+"""Key under which filters and metrics name a function or class: `{"!function": "module.name",
+"sha256": …}`, with the SHA-256 of its source file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class TaskRequest:
         config_json: that config as JSON text, None where it is still to be looked up.
         filters_json: a `filter_list` that replaces the task's own, as JSON text, or None.
         metrics_json: a `metric_list` that replaces the task's own, as JSON text, or None.
+        code: (SHA-256, path) of the source files that filters and metrics refer to.
         allow_unsafe: build tasks that execute model-written code.
         groups: groups that the task was evaluated under; what they override applies to it.
     """
@@ -37,6 +42,7 @@ class TaskRequest:
     config_json: str | None = None
     filters_json: str | None = None
     metrics_json: str | None = None
+    code: tuple[tuple[str, str], ...] = ()
     allow_unsafe: bool = False
     groups: tuple[str, ...] = ()
 
@@ -49,6 +55,7 @@ class TaskRequest:
         """Give back what `to_json` wrote."""
         fields = json.loads(text)
         fields["include_paths"] = tuple(fields["include_paths"])
+        fields["code"] = tuple(map(tuple, fields.get("code", ())))
         fields["groups"] = tuple(fields.get("groups", ()))
         return cls(**fields)
 

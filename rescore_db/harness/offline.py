@@ -18,9 +18,9 @@ from rescore_db.harness.definitions import TaskConfig, read_config
 from rescore_db.harness.interface import Definition, TaskRequest
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.overrides import (
-    checked_filters,
     is_per_doc,
     replace_filters_and_metrics,
+    requested_filters,
 )
 from rescore_db.harness.scoring import OfflineTask
 from rescore_db.harness.templates import cached_templates
@@ -157,7 +157,7 @@ def _finish_class(task: Any, request: TaskRequest) -> None:  # noqa: ANN401 - lm
     if hasattr(task, "config") and hasattr(task.config, "task"):
         task.config.task = request.name
     if request.filters_json is not None:
-        filters = checked_filters(json.loads(request.filters_json))
+        filters = requested_filters(request)
         task._filters = [  # noqa: SLF001 - lm-eval has no other way
             build_filter_ensemble(one["name"], [_as_component(step) for step in one["filter"]])
             for one in filters

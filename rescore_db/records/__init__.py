@@ -16,6 +16,7 @@ from rescore_db.records.ingested import (
 from rescore_db.records.lifecycle import Check, Current, Migration, Problem
 from rescore_db.records.managed import Deletion, StoreInfo, TableSpace, Vacuumed
 from rescore_db.records.progress import Progress
+from rescore_db.records.recipes import RecipeDifference, RecipeRow
 from rescore_db.records.rows import Rows, SqlResult
 from rescore_db.records.scored import (
     Difference,
@@ -56,6 +57,8 @@ __all__ = [
     "Problem",
     "Progress",
     "QuarantineRow",
+    "RecipeDifference",
+    "RecipeRow",
     "Rows",
     "RunDetail",
     "RunRow",

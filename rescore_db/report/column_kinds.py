@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass
+from dataclasses import Field, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from rescore_db.report import values
@@ -72,6 +72,30 @@ def free_columns(
 
 
 # ------------------------------------------------------------------------------ kinds of columns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """All columns of one row class.
+
+    Attributes:
+        columns: one for each field, in the fields' order.
+        heading: the lines above a row's table: rows with the same ones stand in one table, in
+            the order in which they come.
+        group: the fields that the heading tells, columns of their own where there are none.
+        empty: what to say where there are no rows.
+    """
+
+    columns: tuple[Column, ...]
+    heading: Callable[[Any], str] | None = None
+    group: tuple[str, ...] = ()
+    empty: str = "nothing to show"
+
+    def flat_columns(self) -> tuple[Column, ...]:
+        """Return the columns for one table without headings: the groups' fields first."""
+        by_key = {column.key: column for column in self.columns}
+        groups = [replace(by_key[key], title=by_key[key].title or key) for key in self.group]
+        return (*groups, *(column for column in self.columns if column.key not in self.group))
 
 
 def text(key: str, title: str | None = None, **how: Any) -> Column:  # noqa: ANN401

@@ -7,13 +7,14 @@ not repeated on every line.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db import records
 from rescore_db.report import values
 from rescore_db.report.column_kinds import (
     Column,
+    Listing,
     count,
     date,
     exact,
@@ -25,6 +26,7 @@ from rescore_db.report.column_kinds import (
     text,
     undeclared,
 )
+from rescore_db.report.recipes import RECIPE_LISTINGS
 from rescore_db.report.values import gist, last_asked, plain_text
 
 if TYPE_CHECKING:
@@ -43,30 +45,6 @@ STATUS_STYLES: Final = {
     "nondeterministic": "yellow",
     "pending": "yellow",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listing:
-    """All columns of one row class.
-
-    Attributes:
-        columns: one for each field, in the fields' order.
-        heading: the lines above a row's table: rows with the same ones stand in one table, in
-            the order in which they come.
-        group: the fields that the heading tells, columns of their own where there are none.
-        empty: what to say where there are no rows.
-    """
-
-    columns: tuple[Column, ...]
-    heading: Callable[[Any], str] | None = None
-    group: tuple[str, ...] = ()
-    empty: str = "nothing to show"
-
-    def flat_columns(self) -> tuple[Column, ...]:
-        """Return the columns for one table without headings: the groups' fields first."""
-        by_key = {column.key: column for column in self.columns}
-        groups = [replace(by_key[key], title=by_key[key].title or key) for key in self.group]
-        return (*groups, *(column for column in self.columns if column.key not in self.group))
 
 
 def listing_of(row_class: type) -> Listing:
@@ -117,6 +95,7 @@ _STATUS: Final[dict[str, Any]] = {"styles": STATUS_STYLES}
 # ---------------------------------------------------------------------------------- declarations
 
 LISTINGS: Final[dict[type, Listing]] = {
+    **RECIPE_LISTINGS,
     records.RunRow: Listing(
         columns=(
             text("id", right=True),

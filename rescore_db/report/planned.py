@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from rescore_db.report.column_kinds import Column, text
-from rescore_db.report.columns import Listing
+from rescore_db.report.column_kinds import Column, Listing, text
 from rescore_db.report.summaries import plural, skipped_lines
 from rescore_db.report.tables import Page, Table, terminal_text
 from rescore_db.report.values import moment, one_line, size_text

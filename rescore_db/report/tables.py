@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from rescore_db.report.column_kinds import Column, Keep
-    from rescore_db.report.columns import Listing
+    from rescore_db.report.column_kinds import Column, Keep, Listing
 
 GAP: Final = "  "
 

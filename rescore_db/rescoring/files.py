@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from rescore_db.errors import LogFormatError, NotFoundError, TaskError, UsageError
 from rescore_db.json_exact import escaped
-from rescore_db.rescoring.plan import read_how
+from rescore_db.rescoring.how import read_way, selection_of
 from rescore_db.rescoring.request import ScoreRequest
 from rescore_db.rescoring.slot import Slot
 from rescore_db.settings import Settings
@@ -109,7 +109,8 @@ def rescore_file(
     )
     name = task or _task_of(str(path))
     config = _config_in(_text(options.get("as_logged")), name)
-    template = read_how(request, None).template
+    selection_of(request, None)  # refuses a limit that makes no sense
+    template = read_way(request).template
     scorer = FileScorer(
         path=str(path),
         request=replace(template, name=name, config_json=config),

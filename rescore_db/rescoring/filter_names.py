@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from rescore_db.rescoring.plan import How
+    from rescore_db.rescoring.how import Way
 
 THE_TASKS_OWN: Final = frozenset({"registry", "include-path", "as-logged"})
 """Where a definition is from that may name the filters of a log: not the user's variant of it."""
@@ -35,17 +35,17 @@ def filters_meant(logged: Sequence[str], defined: Sequence[str]) -> dict[str, st
 
 
 def learn_filter_names(
-    engine: Engine, evaluation_id: int, how: How, definition: Mapping[str, Any]
+    engine: Engine, evaluation_id: int, way: Way, definition: Mapping[str, Any]
 ) -> None:
     """Name an evaluation's logged filters as the definition does, if nothing else names them.
 
     Args:
         engine: the store.
         evaluation_id: which evaluation.
-        how: how it is scored; filters of the user's say nothing of the log's.
+        way: how it is scored; filters of the user's say nothing of the log's.
         definition: the fields of the task's `Definition`.
     """
-    if how.template.filters_json is not None or definition["source"] not in THE_TASKS_OWN:
+    if way.template.filters_json is not None or definition["source"] not in THE_TASKS_OWN:
         return
     with reading(engine) as conn:
         guessed = guessed_filters(conn, evaluation_id)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from rescore_db.errors import AlreadyExistsError, NotFoundError, UsageError
-from rescore_db.rescoring import groups, overrides
-from rescore_db.store import recipes, runs, scorings, selection
+from rescore_db.errors import AlreadyExistsError, NotFoundError
+from rescore_db.store import recipes, scorings, selection
 from rescore_db.store.bulk import lock_content
 from rescore_db.store.deletion import require_evaluations
 from rescore_db.store.engine import atomic, reading
@@ -22,66 +18,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from rescore_db.harness.interface import TaskRequest
-    from rescore_db.rescoring.request import ScoreRequest, VerifyRequest
+    from rescore_db.rescoring.how import How, Way
+    from rescore_db.rescoring.request import ScoreRequest
     from rescore_db.store.evaluations import StoredEvaluation
     from rescore_db.store.scorings import Standing
 
-NAME: Final = re.compile(r"[\w.-]{1,100}", re.ASCII)
-"""What a scoring may be called: `RUN:SCORING/FILTER` must stay readable, also by programs."""
-
 SHARD_SAMPLES: Final = 2000  # bounds a child's memory; a tenth of a second to a minute of work
-DEFAULT_BOOTSTRAP_ITERS: Final = 100_000  # lm-eval's own
-
-
-@dataclass(frozen=True, slots=True)
-class RunFacts:
-    """What a run's results file says beyond its tasks.
-
-    Attributes:
-        bootstrap_iters: how often lm-eval resampled for standard errors.
-        members: group → direct members, plain tasks left out.
-    """
-
-    bootstrap_iters: int
-    members: dict[str, list[str]]
-
-    @classmethod
-    def read(cls, conn: Connection, run_id: int) -> RunFacts:
-        """Read a run's results file, if there was one."""
-        text = runs.get_results_json(conn, run_id)
-        results = json.loads(text) if text else {}
-        config = results.get("config")
-        iters = config.get("bootstrap_iters") if isinstance(config, dict) else None
-        return cls(
-            iters if isinstance(iters, int) else DEFAULT_BOOTSTRAP_ITERS,
-            groups.group_members(results),
-        )
-
-    def groups_of(self, task: str) -> tuple[str, ...]:
-        """Return the groups above a task: what they override applies to it."""
-        return tuple(g for g in self.members if task in groups.leaves(g, self.members))
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """One way of scoring, the same for every run: what the request says, files read.
-
-    Attributes:
-        template: the task request, but for the task's name.
-        how_json: what identifies a scoring of this kind.
-        name: what to call it when the user does not say.
-        subset: `NAME@VERSION` of the subset, or None.
-    """
-
-    template: TaskRequest
-    how_json: str
-    name: str
-    subset: str | None
-
-    def request_for(self, task: str, facts: RunFacts) -> str:
-        """Return the task request for one task of a run, as JSON."""
-        return replace(self.template, name=task, groups=facts.groups_of(task)).to_json()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +31,7 @@ class Resolved:
     """What a child said of one evaluation's task."""
 
     evaluation: StoredEvaluation
+    way: Way
     recipe_json: str
     config_json: str
     environment_json: str
@@ -101,116 +44,12 @@ class Job:
     """One evaluation under one scoring, and the ranges of it that are still to be scored."""
 
     evaluation: StoredEvaluation
+    way: Way
     scoring_id: int
     standing: Standing
     shards: tuple[tuple[int, int], ...]
     is_known: bool
     note: str | None
-
-
-def read_how(request: ScoreRequest, subset: str | None) -> How:
-    """Read a request's files and give it its identity.
-
-    Raises:
-        NotFoundError: a file does not exist.
-        UsageError: a file is malformed, or a limit is not positive.
-    """
-    if request.name is not None and NAME.fullmatch(request.name) is None:
-        msg = f"--name {request.name!r}: use letters, digits, '.', '_' and '-', at most 100"
-        raise UsageError(msg)
-    if request.limit is not None and request.limit < 1:
-        msg = f"--limit {request.limit}: at least 1 sample is needed"
-        raise UsageError(msg)
-    filters = overrides.read_filters(request.filters) if request.filters else None
-    metrics = overrides.read_metrics(request.metrics) if request.metrics else None
-    chosen = {"where": request.where, "subset": subset, "limit": request.limit}
-    how = {
-        "source": _source(request),
-        "filters": filters,
-        "metrics": metrics,
-        "selection": {key: value for key, value in chosen.items() if value is not None},
-    }
-    template = replace(
-        task_request(request),
-        filters_json=None if filters is None else json.dumps(filters),
-        metrics_json=None if metrics is None else json.dumps(metrics),
-    )
-    return How(template, json.dumps(how, sort_keys=True), _default_name(request), subset)
-
-
-def task_request(request: ScoreRequest | VerifyRequest) -> TaskRequest:
-    """Return where definitions are looked for, with absolute paths, for any task.
-
-    Raises:
-        NotFoundError: an include path or YAML file does not exist.
-        UsageError: two definitions are asked for.
-    """
-    from rescore_db.harness.interface import TaskRequest
-
-    if request.as_logged and request.task_yaml:
-        msg = "--as-logged and --task-yaml exclude each other: each is a whole definition"
-        raise UsageError(msg)
-    named = [("--include-path", path) for path in request.include_paths]
-    if request.task_yaml:
-        named.append(("--task-yaml", request.task_yaml))
-    for option, path in named:
-        if not Path(path).exists():
-            msg = f"{option} {path}: there is no such {'file' if 'yaml' in option else 'folder'}"
-            raise NotFoundError(msg)
-    return TaskRequest(
-        name="",
-        include_paths=tuple(str(Path(path).resolve()) for path in request.include_paths),
-        task_yaml=str(Path(request.task_yaml).resolve()) if request.task_yaml else None,
-        as_logged=request.as_logged,
-        allow_unsafe=request.allow_unsafe,
-    )
-
-
-def _source(request: ScoreRequest) -> str:
-    """Name where definitions come from; what they say is part of each recipe."""
-    if request.as_logged:
-        return "as-logged"
-    if request.task_yaml is None:
-        return "include-path" if request.include_paths else "registry"
-    try:
-        digest = hashlib.sha256(Path(request.task_yaml).read_bytes()).hexdigest()
-    except OSError as error:
-        msg = f"--task-yaml {request.task_yaml}: {error.strerror or error}"
-        raise NotFoundError(msg) from None
-    return f"task-yaml {digest}"
-
-
-def _default_name(request: ScoreRequest) -> str:
-    """Make a name of what is special about a request."""
-    named = [Path(path).stem for path in (request.filters, request.metrics) if path]
-    if request.subset:
-        named.append(request.subset.replace("@", "."))
-    elif request.where:
-        named.append("where")
-    if request.limit:
-        named.append(f"first-{request.limit}")
-    return re.sub(r"[^\w.-]", "-", "-".join(named), flags=re.ASCII)[:80] or "rescored"
-
-
-def recipe_json(evaluation: StoredEvaluation, resolved: dict[str, Any], how: How) -> str:
-    """Return what is applied to one task, as the text whose hash identifies it.
-
-    No path, address or environment is in it: two machines that apply the same thing agree.
-    """
-    from rescore_db.harness_log.definition import definition_hash
-
-    definition = resolved["definition"]
-    content = {
-        "task": evaluation.task,
-        "version": definition["version"],
-        "definition": definition_hash(definition["config_json"]).hex(),
-        "code": definition["code"],
-        "source": json.loads(how.how_json)["source"],
-        "filters": json.loads(how.template.filters_json or "null"),
-        "metrics": json.loads(how.template.metrics_json or "null"),
-        "bootstrap_iters": resolved["bootstrap_iters"],
-    }
-    return json.dumps(content, sort_keys=True)
 
 
 def choose(
@@ -298,7 +137,8 @@ def _jobs_of_run(
             standing = _resume(conn, standing, one)
         step = SHARD_SAMPLES if one.per_doc_filters else max(1, standing.n)
         left = () if is_known else tuple(selection.missing(standing.n, standing.shards, step))
-        jobs.append(Job(one.evaluation, scoring_id, standing, left, is_known, _note(standing, one)))
+        note = _note(standing, one)
+        jobs.append(Job(one.evaluation, one.way, scoring_id, standing, left, is_known, note))
     return jobs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.errors import DriftError, TaskError
@@ -13,17 +14,11 @@ from rescore_db.records import Rows, ScoreRow
 from rescore_db.rescoring import groups
 from rescore_db.rescoring.drift import refusal
 from rescore_db.rescoring.filter_names import learn_filter_names
-from rescore_db.rescoring.plan import (
-    How,
-    Job,
-    Resolved,
-    RunFacts,
-    choose_all,
-    make_jobs,
-    read_how,
-    recipe_json,
-)
+from rescore_db.rescoring.how import How, RunFacts, Way, read_how, recipe_json
+from rescore_db.rescoring.overrides import check_with_lm_eval
+from rescore_db.rescoring.plan import Job, Resolved, choose_all, make_jobs
 from rescore_db.rescoring.pool import Pool, workers_for
+from rescore_db.rescoring.recipes import covered, named_how
 from rescore_db.rescoring.slot import ChildDiedError
 from rescore_db.settings import Settings
 from rescore_db.store import results, scorings
@@ -75,19 +70,22 @@ def score_runs(
     from rescore_db.store.references import find_runs
 
     target = Target(engine, engine.url.render_as_string(hide_password=False), request.strict)
-    how = read_how(request, _subset_version(engine, request.subset))
+    subset = _subset_version(engine, request.subset)
+    how = named_how(engine, request, subset) if request.recipe else read_how(request, subset)
     with reading(engine) as conn:
         evaluations = stored_evaluations(conn, find_runs(conn, runs), request.tasks)
+        evaluations = covered(evaluations, how, request.recipe)
         facts = {run: RunFacts.read(conn, run) for run in {one.run_id for one in evaluations}}
     chosen = choose_all(engine, evaluations, request, how.subset)
     evaluations = [one for one in evaluations if one.id in chosen]
     total = sum(one.n_samples for one in evaluations)
     settings = Settings.from_environment(child_seconds=request.timeout, child_mb=request.memory)
     with Pool(settings, workers_for(total, request.workers)) as pool:
-        resolved, failed = _resolve(pool, target, how, evaluations, facts)
+        check = partial(_check_overrides, request, how)
+        resolved, failed = _resolve(pool, target, how, evaluations, facts, check)
         wanted = [(one, chosen[one.evaluation.id]) for one in resolved]
         jobs = make_jobs(engine, how, request, wanted)
-        _run_jobs(pool, target, how, jobs, facts, progress)
+        _run_jobs(pool, target, jobs, facts, progress)
         ungrouped = _aggregate_groups(pool, target, how, jobs, facts)
     rows = [*_rows(engine, jobs), *failed, *ungrouped]
     return Rows(without_drifted(rows, facts) if request.strict else rows)
@@ -103,42 +101,64 @@ def _subset_version(engine: Engine, name: str | None) -> str | None:
     return f"{found.name}@{found.version}"
 
 
+def _check_overrides(request: ScoreRequest, how: How, slot: Slot) -> None:
+    """Refuse filters and metrics that lm-eval does not have; a recipe's were looked at before."""
+    if request.filters or request.metrics:
+        (way,) = how.ways
+        check_with_lm_eval(str(request.filters), str(request.metrics), way.template, slot)
+
+
 def _resolve(
     pool: Pool,
     target: Target,
     how: How,
     evaluations: Sequence[StoredEvaluation],
     facts: dict[int, RunFacts],
+    check: Callable[[Slot], None],
 ) -> tuple[list[Resolved], list[ScoreRow]]:
-    """Build every task once, in children; those that can't be built become rows."""
+    """Build every task once, in children; those that can't be built become rows.
 
-    def unit(evaluation: StoredEvaluation, slot: Slot) -> Resolved | ScoreRow:
-        request = how.request_for(evaluation.task, facts[evaluation.run_id])
+    `check` runs beside, and what it raises ends all.
+    """
+
+    def unit(evaluation: StoredEvaluation, way: Way, slot: Slot) -> Resolved | ScoreRow:
+        mine = facts[evaluation.run_id]
+        request = way.request_for(evaluation.task, mine)
         try:
             reply = slot.call(
                 "resolve", url=target.url, request=request, evaluation_id=evaluation.id
             )
         except TaskError as error:
             return _failed(evaluation, str(error))
-        learn_filter_names(target.engine, evaluation.id, how, reply["definition"])
-        reply["bootstrap_iters"] = facts[evaluation.run_id].bootstrap_iters
+        learn_filter_names(target.engine, evaluation.id, way, reply["definition"])
         return Resolved(
             evaluation,
-            recipe_json(evaluation, reply, how),
+            way,
+            recipe_json(evaluation, reply["definition"], way, mine),
             reply["definition"]["config_json"],
             escaped(reply["environment"]),
             reply["definition"]["per_doc_filters"],
-            _differing(reply["differences"]),
+            _differing(way, reply["differences"]),
         )
 
-    found = list(pool.run(partial(unit, one) for one in evaluations))
+    ways = ((one, how.way_for(one.task)) for one in evaluations)
+    units = (partial(unit, one, way) for one, way in ways if way is not None)
+    found = list(pool.run(chain((check,), units)))
     resolved = [one for one in found if isinstance(one, Resolved)]
     resolved.sort(key=lambda one: (one.evaluation.run_id, one.evaluation.id))
     return resolved, [one for one in found if isinstance(one, ScoreRow)]
 
 
-def _differing(fields: Sequence[str]) -> tuple[str, ...]:
-    """Return the warning for fields of the config in which a definition is not the logged one."""
+def _differing(way: Way, fields: Sequence[str]) -> tuple[str, ...]:
+    """Return the warning for fields in which a definition is not the logged one.
+
+    What the user replaced is no news.
+    """
+    replaced = {
+        "filter_list": way.template.filters_json is not None,
+        "metric_list": way.template.metrics_json is not None,
+    }
+    fields = [field for field in fields if not replaced.get(field)]
     return (f"the definition differs from the logged one: {', '.join(fields)}",) if fields else ()
 
 
@@ -161,7 +181,6 @@ def _failed(evaluation: StoredEvaluation, reason: str) -> ScoreRow:
 def _run_jobs(
     pool: Pool,
     target: Target,
-    how: How,
     jobs: Sequence[Job],
     facts: dict[int, RunFacts],
     progress: Progress | None,
@@ -170,9 +189,9 @@ def _run_jobs(
     runners = [
         Runner(
             target,
-            how.request_for(job.evaluation.task, facts[job.evaluation.run_id]),
+            job.way.request_for(job.evaluation.task, facts[job.evaluation.run_id]),
             job,
-            facts[job.evaluation.run_id].bootstrap_iters,
+            job.way.iters_for(facts[job.evaluation.run_id]),
         )
         for job in jobs
         if not job.is_known
@@ -276,7 +295,7 @@ def _aggregate_groups(
             target.engine,
             first.scoring_id,
             facts[first.evaluation.run_id].members,
-            how.template.include_paths,
+            how.include_paths,
         )
         if reason is not None:
             row = _failed(first.evaluation, reason)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from rescore_db.errors import TaskError
 from rescore_db.records import Difference, Rows, VerifyRow
 from rescore_db.rescoring import groups
-from rescore_db.rescoring.plan import RunFacts, task_request
+from rescore_db.rescoring.how import RunFacts, task_request
 from rescore_db.rescoring.pool import Pool, workers_for
 from rescore_db.rescoring.slot import ChildDiedError
 from rescore_db.rescoring.verdict import Verdict, judge, judge_group

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from rescore_db.harness.interface import Sample, TaskRequest
+from rescore_db.harness.overrides import refuse_unused
 from rescore_db.harness.whereabouts import here
 from rescore_db.rescoring import drift
 from rescore_db.rescoring.shard import ScoredShard, as_harness_samples
@@ -105,6 +106,7 @@ def score_shard(
         logged = _comparable(conn, request, task, standing, stored)
     here.count_by("position", [one.position for one in stored])
     results = task.score(as_harness_samples(stored))
+    refuse_unused(TaskRequest.from_json(request), task.definition, results)
     shard = ScoredShard.of(stored, results, task.definition)
     chances = () if task.nondeterministic is None else (task.nondeterministic,)
     signs = drift.target_signs(task, stored)
@@ -217,7 +219,8 @@ def score_lines(
     """Score samples that came down the pipe, of these lines; one answer a filter and sample."""
     task = _task(request, first_doc)
     here.count_by("line", lines)
-    given = [Sample(**one) for one in samples]
+    results = task.score([Sample(**one) for one in samples])
+    refuse_unused(TaskRequest.from_json(request), task.definition, results)
     return [
         {
             "index": one.index,
@@ -226,8 +229,19 @@ def score_lines(
             "metrics": {name: plain(value) for name, value in one.metrics.items()},
             "error": one.error,
         }
-        for one in task.score(given)
+        for one in results
     ]
+
+
+def check_overrides(request: str) -> None:
+    """Look whether lm-eval has a request's filters and metrics.
+
+    Raises:
+        TaskError: it has not, or a function of the user's cannot be loaded.
+    """
+    from rescore_db.harness.overrides import check_overrides as check
+
+    check(TaskRequest.from_json(request))
 
 
 def define(request: str, first_doc: str) -> dict[str, Any]:
@@ -253,5 +267,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "verify": verify,
     "score_lines": score_lines,
     "define": define,
+    "check_overrides": check_overrides,
     "groups": groups,
 }

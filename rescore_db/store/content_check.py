@@ -59,7 +59,7 @@ def orphans(conn: Connection) -> Iterator[tuple[str, str]]:
 
 
 def checked_contents(conn: Connection) -> Iterator[Checked]:
-    """Derive the hash of every doc, context, target and request again.
+    """Derive the hash of every doc, context, target, request and recipe again.
 
     Args:
         conn: a reading connection; rows are streamed, memory does not grow with the store.
@@ -71,6 +71,8 @@ def checked_contents(conn: Connection) -> Iterator[Checked]:
     for table in (schema.context, schema.target):
         yield from _checked_texts(conn, table)
     yield from _checked_requests(conn)
+    for table in (schema.recipe, schema.named_recipe):
+        yield from _checked_recipes(conn, table)
 
 
 def _streamed(conn: Connection, query: Select[Any]) -> Iterator[Any]:
@@ -99,6 +101,12 @@ def _checked_texts(conn: Connection, table: Table) -> Iterator[Checked]:
             yield table.name, key, f"its exact text can't be read: {error}"
         else:
             yield table.name, key, None if derived == hash_ else _WRONG
+
+
+def _checked_recipes(conn: Connection, table: Table) -> Iterator[Checked]:
+    columns = (table.c.id, table.c.hash, table.c.content_json)
+    for key, hash_, content in _streamed(conn, select(*columns)):
+        yield table.name, key, None if json_exact.text_hash(content) == hash_ else _WRONG
 
 
 # -------------------------------------------------------------------------------------- requests

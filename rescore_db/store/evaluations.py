@@ -83,6 +83,11 @@ def stored_evaluations(
     return [one for one in found if any(fnmatch.fnmatchcase(one.task, p) for p in patterns)]
 
 
+def task_names(conn: Connection) -> set[str]:
+    """Return the names of all tasks that the store knows."""
+    return set(conn.scalars(select(schema.task.c.name)))
+
+
 def stored_config(conn: Connection, evaluation_id: int) -> str | None:
     """Return the config that lm-eval logged for an evaluation, exact, None where it is unknown."""
     table = schema.evaluation

@@ -201,6 +201,18 @@ recipe_config = Table(
     text("config_json"),  # the task's config as lm-eval logs it; scorings before 0004 have none
 )
 
+named_recipe = Table(
+    "named_recipe",  # never changes: a name stands for one way of scoring
+    metadata,
+    new_id(),
+    text("name"),
+    digest(unique=False),  # of `content_json`
+    text("content_json"),  # list of task patterns with their options, files read
+    text("places_json"),  # where the files are that could not be read into it, of each entry
+    text("created_at"),
+    UniqueConstraint("name"),
+)
+
 environment = Table("environment", metadata, new_id(), digest(), text("content_json"))
 
 scoring = Table(

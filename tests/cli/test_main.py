@@ -60,8 +60,8 @@ def test_commands_are_listed_in_the_order_in_which_they_are_used(
     listed = capsys.readouterr().out.partition("Commands:\n")[2].partition("\n\n")[0]
     names = [line.split()[0] for line in listed.splitlines()]
     assert names == [
-        *("ingest", "runs", "tasks", "samples", "scorings", "subset", "score", "verify"),
-        *("compare", "history", "sql", "export", "db", "demo"),
+        *("ingest", "runs", "tasks", "samples", "scorings", "subset", "recipe", "score"),
+        *("verify", "compare", "history", "sql", "export", "db", "demo"),
     ]
 
 

@@ -353,6 +353,19 @@ def test_nothing_that_only_one_side_has_is_dropped(engine: Engine) -> None:
     assert {(row.a, row.b, row.diff, row.verdict) for row in rows[1:]} == {(None,) * 4}
 
 
+def test_two_scorings_of_one_run_compare_their_only_filters(engine: Engine) -> None:
+    run_id = add_run(engine, "dove")
+    for name, values in (("strict", [0.0, 1.0, 0.0]), ("loose", [1.0, 1.0, 1.0])):
+        metrics = {(name, "acc"): Metric(values, higher_is_better=True)}
+        scoring_id = add_scoring(engine, run_id, name)
+        add_evaluation(engine, run_id, scoring_id, Evaluation("sums", DOCS[:3], metrics))
+
+    row = only_row(engine, "dove:strict", "dove:loose")
+
+    assert (row.filter, row.n, row.a, row.b) == ("strict→loose", 3, 1 / 3, 1.0)
+    assert (row.improved, row.regressed, row.warnings) == (2, 0, ())
+
+
 def test_a_row_of_one_side_says_which(engine: Engine) -> None:
     two_runs(engine, sums([1.0]), replace(sums([1.0]), task="words"))
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields, is_dataclass
 import pytest
 
 from rescore_db import records
-from rescore_db.report.column_kinds import free_columns
-from rescore_db.report.columns import LISTINGS, Listing, listing_of
+from rescore_db.report.column_kinds import Listing, free_columns
+from rescore_db.report.columns import LISTINGS, listing_of
 
 ROW_CLASSES = [
     item

@@ -13,7 +13,6 @@ from sqlalchemy import func, select
 
 import rescore_db
 from rescore_db.errors import NotFoundError, UsageError
-from rescore_db.ingest import ingest_paths
 from rescore_db.records import DriftSign
 from rescore_db.rescoring import plan
 from rescore_db.rescoring.drift import drift_text, merged
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("warm_children")
 FIRST_RUN = "larch/wren-1b@2026-01-05"
-
-
-@pytest.fixture
-def filled(engine: Engine, truth: Truth) -> Engine:
-    assert not ingest_paths(engine, [str(truth.folder(truth.models[0]))]).errors
-    return engine
 
 
 def changed_tasks(truth: Truth, place: Path, old: str, new: str) -> tuple[str, ...]:

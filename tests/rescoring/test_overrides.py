@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def test_filters_are_a_list_or_under_their_key(tmp_path: Path, text: str) -> None:
     path = tmp_path / "filters.yaml"
     path.write_text(text)
-    (found,) = read_filters(str(path))
+    (found,) = read_filters(str(path)).entries
     assert found["name"] == "last-number"
     assert found["filter"][0]["regex_pattern"] == "(-?[0-9]+)"
 
@@ -26,7 +26,7 @@ def test_filters_are_a_list_or_under_their_key(tmp_path: Path, text: str) -> Non
 def test_metrics_are_read(tmp_path: Path) -> None:
     path = tmp_path / "metrics.yaml"
     path.write_text(METRICS)
-    (found,) = read_metrics(str(path))
+    (found,) = read_metrics(str(path)).entries
     assert found["metric"] == "exact_match"
 
 
@@ -40,7 +40,14 @@ def test_metrics_are_read(tmp_path: Path) -> None:
         (read_filters, "text", "under `filter_list:`"),
         (read_filters, "[]", "under `filter_list:`"),
         (read_filters, "- name: [", "while parsing"),
-        (read_filters, "- {name: x, filter: [{function: !function os.system}]}", "tag"),
+        (read_filters, "- {name: x, filter: [{function: !other os.system}]}", "tag"),
+        (
+            read_filters,
+            "- {name: x, filter: [{function: !function system}]}",
+            r"`module\.function`",
+        ),
+        (read_filters, "- {name: x, filter: [{function: !function [a]}]}", r"`module\.function`"),
+        (read_filters, "- {name: x, filter: [{function: !function os.system}]}", "no file .*os.py"),
         (read_metrics, "- {aggregation: mean}", "`metric`"),
         (read_metrics, "- {metric: acc}\n" * 2, "stands twice"),
         (read_filters, " " * 1_000_001, "longer than 1,000,000 bytes"),
