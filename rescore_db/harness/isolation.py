@@ -84,10 +84,12 @@ def _silenced(*, may_fork: bool) -> Iterator[None]:
 
 
 def _prepare() -> None:
+    from rescore_db.harness.late_datasets import import_datasets_late
     from rescore_db.harness.nltk_data import watch_nltk
 
     if "lm_eval" not in sys.modules:  # later it would be too late for its libraries
         os.environ.update(OFFLINE)
+        import_datasets_late()
         logging.getLogger("lm_eval").setLevel(logging.CRITICAL)
     watch_nltk()
 
