@@ -95,7 +95,7 @@ def _planner(request: ExportRequest) -> Planner:
         kind = "format"
         raise NotFoundError.among(kind, request.format, FORMATS)
     if request.scoring is not None and request.format != "lm-eval":
-        msg = f"a scoring is written as lm-eval's files; {request.format} have no scores"
+        msg = f"--scoring writes lm-eval's files; {request.format} have no scores: leave one out"
         raise UsageError(msg)
     return _logged_files if request.scoring is None else _rescored_files
 

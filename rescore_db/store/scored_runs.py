@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select
 
 from rescore_db import json_exact
+from rescore_db.errors import NotFoundError
 from rescore_db.store import schema, scorings
 from rescore_db.store.logged import LOGGED
 from rescore_db.store.references import find_runs, find_scoring, resolve
@@ -128,7 +129,14 @@ def chosen_scorings(conn: Connection, reference: str, runs: Sequence[str]) -> li
     is_id = reference.isdecimal() and reference.isascii()
     named = select(table.c.id).where(table.c.name == reference, table.c.run_id.in_(ids))
     found = [] if is_id else list(conn.scalars(named))
-    return _facts(conn, found or [find_scoring(conn, reference)])
+    try:
+        return _facts(conn, found or [find_scoring(conn, reference)])
+    except NotFoundError:
+        if ":" in reference:
+            raise
+        kind = "scoring"
+        names = conn.scalars(select(table.c.name).distinct())
+        raise NotFoundError.among(kind, reference, names) from None
 
 
 def _facts(conn: Connection, ids: Sequence[int]) -> list[ScoringFacts]:

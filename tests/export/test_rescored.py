@@ -394,7 +394,7 @@ def test_what_lm_eval_logged_is_a_scoring_too(filled: Engine, truth: Truth, tmp_
 def test_what_is_not_there_cannot_be_written(filled: Engine, tmp_path: Path) -> None:
     score(filled, RUN, tasks=("small_things",))
 
-    with pytest.raises(NotFoundError, match="no run named 'rescoed'"):
+    with pytest.raises(NotFoundError, match="no scoring named 'rescoed'; did you mean rescored"):
         export(filled, tmp_path / "out", scoring="rescoed")
     with pytest.raises(NotFoundError, match=r"no scoring of tern-ai/heron-7b.* named 'rescored'"):
         export(filled, tmp_path / "out", scoring="rescored", runs=("tern-ai/heron-7b",))
