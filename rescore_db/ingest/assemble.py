@@ -6,6 +6,8 @@ responses and scores, and is an exception where the rest of it differs.
 
 from __future__ import annotations
 
+from array import array
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -111,11 +113,36 @@ class Answer(msgspec.Struct, gc=False):
     is_regular: bool
 
 
+class Stretch(msgspec.Struct):
+    """Lines of one filter at consecutive positions, all as the filter's first line.
+
+    Most lines are in stretches, which are stored column by column: one by one takes twice as long.
+
+    Attributes:
+        filter: whose.
+        start: the first one's position.
+        rank: the first one's, among the file's records.
+        is_new: they are the first lines of their samples; else they fit what the samples have.
+        records: what they were read from.
+        requests: what they ask.
+        responses: the fields `resps`.
+    """
+
+    filter: FilterLines
+    start: int
+    rank: int
+    is_new: bool
+    records: Sequence[Record]
+    requests: list[KnownRequest]
+    responses: list[bytes]
+
+
 class Batch(msgspec.Struct):
-    """What some lines add."""
+    """What some lines add; `samples` and `answers` belong to those outside of stretches."""
 
     samples: list[NewSample]
     answers: list[Answer]
+    stretches: list[Stretch]
 
 
 class Assembler:
@@ -153,13 +180,58 @@ class Assembler:
         Raises:
             LogFormatError: a line lacks a field, or holds what Python cannot.
         """
-        batch = Batch([], [])
+        batch = Batch([], [], [])
+        for raw, group in groupby(records, _filter_of):
+            alike = list(group)
+            if (
+                raw is None or bytes(raw) not in self._by_raw
+            ):  # the first of the filter, or a bad one
+                self._place_all(alike[:1], requests, batch)
+                del alike[:1]
+            stretch = self._stretch(alike, requests) if alike else None
+            if stretch is None:
+                self._place_all(alike, requests, batch)
+            else:
+                batch.stretches.append(stretch)
+        return batch
+
+    def _stretch(
+        self, records: Sequence[Record], requests: Mapping[bytes, KnownRequest]
+    ) -> Stretch | None:
+        """Place lines of one filter at once; None where they have to be placed one by one."""
+        fields = [one.fields for one in records]
+        state = self._by_raw.get(bytes(fields[0]["filter"]))
+        shape = self._shapes.get(tuple(fields[0]))
+        if state is None or shape is None or not _are_as_first(state, shape, fields):
+            return None
+        asked = [requests[one.key] for one in records]
+        if not all(one.hashes_fit is True for one in asked):
+            return None
+        positions, start, ids = self.positions, state.seen.count, [one.id for one in asked]
+        end = start + len(asked)
+        responses = [bytes(one["resps"]) for one in fields]
+        told = list(map(hash, responses))
+        doc_ids = [one.doc_id for one in asked]
+        is_new = start == positions.count and positions.continue_with(doc_ids)
+        if is_new:
+            positions.extend(doc_ids, ids, told)
+        elif positions.requests[start:end] != array("q", ids) or positions.responses[
+            start:end
+        ] != array("q", told):
+            return None
+        stretch = Stretch(state, start, self.records, is_new, records, asked, responses)
+        state.seen.extend(len(asked))
+        self.records += len(asked)
+        return stretch
+
+    def _place_all(
+        self, records: Sequence[Record], requests: Mapping[bytes, KnownRequest], batch: Batch
+    ) -> None:
         for record in records:
             try:
                 self._place(record, requests[record.key], batch)
             except (ValueError, RecursionError) as error:
                 raise unusable(self.file, record.number, error) from None
-        return batch
 
     def _place(self, record: Record, request: KnownRequest, batch: Batch) -> None:
         fields = record.fields
@@ -224,6 +296,25 @@ class Assembler:
         if len(self._by_raw) < MAX_SPELLINGS:
             self._by_raw[bytes(fields["filter"])] = known
         return known
+
+
+def _filter_of(record: Record) -> Raw | None:
+    return record.fields.get("filter")
+
+
+def _are_as_first(state: FilterLines, shape: Shape, fields: Sequence[Mapping[str, Raw]]) -> bool:
+    """Tell whether some lines of a filter are as its first, and in order.
+
+    Args:
+        state: the filter.
+        shape: of the first of these lines.
+        fields: of each.
+    """
+    is_plain = state.is_plain and not state.in_head and state.seen.in_order
+    if not is_plain or shape.keys != state.keys or len(set(map(tuple, fields))) > 1:
+        return False
+    metrics = state.metrics
+    return all(one["metrics"] == metrics for one in fields)
 
 
 def listed_metrics(fields: Mapping[str, Raw]) -> tuple[str, ...]:

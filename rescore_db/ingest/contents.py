@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _generated = msgspec.json.Decoder(list[list[str]]).decode
 _likelihoods = msgspec.json.Decoder(list[list[list[str]]]).decode
+_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_raw_lists = msgspec.json.Decoder(list[list[msgspec.Raw]]).decode
 _strings = msgspec.json.Decoder(list[str]).decode
 _string_lists = msgspec.json.Decoder(list[list[str]]).decode
 
@@ -29,9 +31,6 @@ NOTHING: Final = object()
 
 UNREAD: Final = object()
 """Stands for first responses that were not looked at."""
-
-BETWEEN: Final = b'"]], [["'
-"""What stands between two requests' answers, each one pair of texts."""
 
 
 def text_columns(text: str) -> Columns:
@@ -108,29 +107,19 @@ def response_content(text: bytes) -> tuple[Columns, Any]:
 
 
 class Likelihoods:
-    """The first log-likelihood of each request, parsed only where its text does not tell."""
+    """The first log-likelihood of each request, compared as text where that tells."""
 
     def __init__(self, text: bytes) -> None:
         """Keep the field `resps`, which begins with three brackets."""
         self._text = text
 
     def are(self, filtered: bytes) -> bool:
-        """Tell whether the field `filtered_resps` is just the first response of each request.
-
-        Where one pair answers each request, its brackets are all that differs; unless what stands
-        between two pairs may be part of a text, or a request has several answers.
-        """
+        """Tell whether the field `filtered_resps` is just the first response of each request."""
         text = self._text
-        if len(text) - len(filtered) == text.count(BETWEEN) * 2 + 2 and not (
-            b"\\" in text
-            or b"{" in text
-            or b'"], ["' in text
-            or b'["]], [["' in text
-            or b', "]], [["' in text
-        ):
-            return text[1:-1].replace(BETWEEN, b'"], ["') == filtered
         try:
-            firsts = [repeats[0] for repeats in _likelihoods(text)]
+            if [repeats[0] for repeats in _raw_lists(text)] == _raws(filtered):
+                return True
+            firsts = [repeats[0] for repeats in _likelihoods(text)]  # it may be spaced otherwise
             return bool(_string_lists(filtered) == firsts)
         except (msgspec.DecodeError, RecursionError, IndexError):
             return False

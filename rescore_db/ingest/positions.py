@@ -8,7 +8,13 @@ a sample: a dictionary would take three times as much.
 from __future__ import annotations
 
 from array import array
-from typing import Final
+from bisect import bisect_left
+from itertools import islice
+from operator import lt
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FREE: Final = -1
 SPREAD: Final = 0x9E3779B97F4A7C15
@@ -33,18 +39,23 @@ class Positions:
         self.requests = array("q")
         self.responses = array("q")
         self._docs = array("q")
-        self._table = array("q", [FREE]) * 1024
+        self._table = array("q")  # empty as long as the documents ascend, as they mostly do
         self._repeats: dict[tuple[int, int], int] = {}
 
     def find(self, doc_id: int, nth: int) -> int:
         """Return the position of the n-th occurrence of a document, `FREE` if there is none."""
         if nth:
             return self._repeats.get((doc_id, nth), FREE)
-        return self._table[self._slot(doc_id)]
+        if self._table:
+            return self._table[self._slot(doc_id)]
+        at = bisect_left(self._docs, doc_id)
+        return at if at < self.count and self._docs[at] == doc_id else FREE
 
     def add(self, doc_id: int, nth: int, request_id: int, response: int) -> int:
         """Give a new sample, which `find` did not find, the next position."""
         position = self.count
+        if not self._table and not self.continue_with([doc_id]):
+            self._make_table()
         self.requests.append(request_id)
         self.responses.append(response)
         self.flags.append(0)
@@ -53,10 +64,27 @@ class Positions:
         if nth:
             self._repeats[doc_id, nth] = position
             return position
-        self._table[self._slot(doc_id)] = position
-        if self.count * 2 > len(self._table):
-            self._grow()
+        if self._table:
+            self._table[self._slot(doc_id)] = position
+            if self.count * 2 > len(self._table):
+                self._make_table()
         return position
+
+    def continue_with(self, doc_ids: Sequence[int]) -> bool:
+        """Tell whether documents surely are new: all so far and these, in order, ascend."""
+        if self._table or (self._docs and self._docs[-1] >= doc_ids[0]):
+            return False
+        return all(map(lt, doc_ids, islice(doc_ids, 1, None)))
+
+    def extend(
+        self, doc_ids: Sequence[int], request_ids: Sequence[int], responses: Sequence[int]
+    ) -> None:
+        """Give new samples, of documents that `continue_with` told, the next positions."""
+        self._docs.extend(doc_ids)
+        self.requests.extend(request_ids)
+        self.responses.extend(responses)
+        self.flags.extend(bytes(len(doc_ids)))
+        self.count += len(doc_ids)
 
     def _slot(self, doc_id: int) -> int:
         """Return where in the table a document's first occurrence stands, or would stand.
@@ -71,9 +99,10 @@ class Positions:
             slot = (slot + 1) & mask
         return slot
 
-    def _grow(self) -> None:
-        filled = [at for at in self._table if at != FREE]
-        self._table = array("q", [FREE]) * (len(self._table) * 2)
+    def _make_table(self) -> None:
+        """Make the table, or one that is twice as large."""
+        filled = [at for at in self._table if at != FREE] if self._table else range(self.count)
+        self._table = array("q", [FREE]) * (1024 << (self.count // 512).bit_length())
         for position in filled:
             self._table[self._slot(self._docs[position])] = position
 
@@ -103,6 +132,10 @@ class Seen:
                 self._marks.extend(bytes(position + 1 - len(self._marks)))
             self._marks[position] = 1
         self.count += 1
+
+    def extend(self, count: int) -> None:
+        """Note the next lines, which are in order as all before them."""
+        self.count += count
 
     def __contains__(self, position: int) -> bool:
         """Tell whether the filter has a line for a position."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -17,9 +17,19 @@ from rescore_db.store.samples import BATCH, read_samples
 from rescore_db.typed_values import kind_of, split
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import Connection
 
-    from rescore_db.ingest.assemble import Answer, Assembler, Batch, FilterLines, NewSample
+    from rescore_db.harness_log.records import Record
+    from rescore_db.ingest.assemble import (
+        Answer,
+        Assembler,
+        Batch,
+        FilterLines,
+        NewSample,
+        Stretch,
+    )
     from rescore_db.records import ScoreKind
     from rescore_db.store.content import Columns
 
@@ -40,6 +50,14 @@ class WrittenFilter(msgspec.Struct):
 
     id: int
     metrics: dict[str, WrittenMetric]
+
+
+def _split(metric: WrittenMetric, raw: bytes) -> tuple[float | None, str | None]:
+    """Return a score's columns from its JSON text, and remember them."""
+    pair = split(value_of(raw), metric.kind)
+    if len(metric.known) < MAX_CACHED:
+        metric.known[raw] = pair
+    return pair
 
 
 class EvaluationWriter:
@@ -74,6 +92,8 @@ class EvaluationWriter:
         if batch.samples:
             self._write_samples(batch.samples)
         self._write_answers(batch.answers)
+        for stretch in batch.stretches:
+            self._write_stretch(stretch)
 
     # ------------------------------------------------------------------------------- samples
 
@@ -115,6 +135,65 @@ class EvaluationWriter:
         if odd_lines:
             write_rows(self._conn, schema.line, odd_lines)
 
+    # ------------------------------------------------------------------------------ stretches
+
+    def _write_stretch(self, stretch: Stretch) -> None:
+        """Write lines that are all alike; what an irregular one needs is never asked."""
+        written = self.filters[stretch.filter.index]
+        evaluation_id, start = self._evaluation_id, stretch.start
+        samples, filtered = [], []
+        lines = zip(stretch.records, stretch.requests, stretch.responses, strict=True)
+        for position, (record, request, responses) in enumerate(lines, start):
+            try:
+                columns, first = contents.response_content(responses)
+                other = contents.filtered_content(bytes(record.fields["filtered_resps"]), first)
+            except (ValueError, RecursionError) as error:
+                raise contents.unusable(self._assembler.file, record.number, error) from None
+            if stretch.is_new:
+                samples.append((evaluation_id, position, request.doc_id, 0, request.id, *columns))
+            if other is not None:
+                filtered.append((written.id, position, *other))
+        write_rows(self._conn, schema.sample, samples)
+        scores.write_filtered(self._conn, filtered)
+        for name in stretch.filter.names:
+            pairs = self._pairs(written.metrics[name], name, stretch.records)
+            key = written.metrics[name].id
+            scores.write_scores(
+                self._conn, ((key, at, *pair) for at, pair in enumerate(pairs, start))
+            )
+        offset = stretch.filter.offset
+        if stretch.rank != offset + start:
+            ranks = range(stretch.rank, stretch.rank + len(stretch.records))
+            rows = zip(
+                repeat(evaluation_id),
+                repeat(stretch.filter.index),
+                range(start, start + len(ranks)),
+                ranks,
+                repeat(None),
+            )
+            write_rows(self._conn, schema.line, rows)
+
+    def _pairs(
+        self, metric: WrittenMetric, name: str, records: Sequence[Record]
+    ) -> list[tuple[float | None, str | None]]:
+        """Return a metric's (value, exact) of some lines."""
+        known = metric.known
+        pairs = []
+        for record in records:
+            raw = bytes(record.fields[name])
+            pair = known.get(raw)
+            if pair is None:
+                try:
+                    pair = _split(metric, raw)
+                except (ValueError, RecursionError) as error:
+                    file = self._assembler.file
+                    raise contents.unusable(file, record.number, error) from None
+            pairs.append(pair)
+        metric.n += len(pairs)
+        return pairs
+
+    # -------------------------------------------------------------------------------- filters
+
     def _add_filter(self, lines: FilterLines) -> WrittenFilter:
         key = scores.add_scored_filter(
             self._conn,
@@ -152,11 +231,7 @@ class EvaluationWriter:
             metric = written.metrics.get(name)
             if metric is None:
                 metric = self._add_metric(written, name, value_of(raw))
-            pair = metric.known.get(raw)
-            if pair is None:
-                pair = split(value_of(raw), metric.kind)
-                if len(metric.known) < MAX_CACHED:
-                    metric.known[raw] = pair
+            pair = metric.known.get(raw) or _split(metric, raw)
             metric.n += 1
             row = (metric.id, answer.position, *pair)
             try:

@@ -46,6 +46,20 @@ def test_many_docs_keep_apart() -> None:
     assert second.in_order
 
 
+def test_documents_that_ascend_are_placed_at_once() -> None:
+    positions, seen = Positions(), Seen()
+    assert positions.continue_with([3, 5, 9])
+    assert not positions.continue_with([3, 3])
+    positions.extend([3, 5, 9], [30, 50, 90], [1, 2, 3])
+    seen.extend(3)
+
+    assert [positions.find(doc, 0) for doc in (2, 3, 4, 5, 9, 10)] == [FREE, 0, FREE, 1, 2, FREE]
+    assert not positions.continue_with([9])
+    assert [place(positions, seen, doc) for doc in (12, 4, 5)] == [(3, 0), (4, 0), (5, 1)]
+    assert not positions.continue_with([20])
+    assert [positions.find(doc, 0) for doc in (3, 4, 5, 9, 12)] == [0, 4, 1, 2, 3]
+
+
 def test_ranges_of_ids_that_overlap_in_the_table_take_no_longer() -> None:
     positions, seen = Positions(), Seen()
     half = 20_000
