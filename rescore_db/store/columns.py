@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -10,14 +12,34 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     Text,
+    TypeDecorator,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+
+if TYPE_CHECKING:
+    from sqlalchemy import Dialect
+    from sqlalchemy.types import TypeEngine
 
 Id = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite assigns ids by itself only to INTEGER PRIMARY KEY."""
 
-QueryJson = JSONB().with_variant(Text(), "sqlite")
-"""The copy of a JSON value that predicates read."""
+
+class QueryJson(TypeDecorator[str]):
+    """The copy of a JSON value that predicates read: JSONB, or text where there is none.
+
+    The type is looked up when a database is met: PostgreSQL's types take as long to import as a
+    third of SQLAlchemy.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the database's own type."""
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(Text())
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB())
 
 
 def new_id(*, assigned: bool = False) -> Column[int]:

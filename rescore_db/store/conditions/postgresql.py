@@ -19,9 +19,9 @@ from sqlalchemy import (
     null,
     type_coerce,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from rescore_db.store import schema
-from rescore_db.store.columns import QueryJson
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection
@@ -107,10 +107,10 @@ def last(text: ColumnElement[str], count: int) -> ColumnElement[str]:
 
 def _part(part: Part, *, as_text: bool = True) -> ColumnElement[Any]:
     """Return a part as JSONB, or as a text where `->>` made it one."""
-    value: ColumnElement[Any] = type_coerce(schema.doc.c.body, QueryJson)
+    value: ColumnElement[Any] = type_coerce(schema.doc.c.body, JSONB)
     for depth, step in enumerate(part.path, start=1):
         is_last = depth == len(part.path) and as_text and not part.is_json
-        arrow, result = ("->>", Text()) if is_last else ("->", QueryJson)
+        arrow, result = ("->>", Text()) if is_last else ("->", JSONB)
         key = _fixed(step) if isinstance(step, str) else literal_column(str(step), Integer())
         value = value.op(arrow, return_type=result)(key)
     return value
