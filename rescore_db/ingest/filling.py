@@ -170,8 +170,7 @@ class SamplesIngest:
             LogFormatError: somebody deleted it.
         """
         files = self._run.files
-        versions = runs.find_versions(conn, self._run.model, files.date, files.origin)
-        if run_id not in {one.id for one in versions}:
+        if not runs.is_stored(conn, run_id, self._run.model, files.date, files.origin):
             what = (
                 f"run {run_id} ({self._run.label}) was deleted while its files were read: "
                 "run the same command again to have all of it"

@@ -6,6 +6,7 @@ into its document, its target, and its contexts with what follows them.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -48,8 +49,7 @@ MAX_SPANS: Final = 1000
 MAX_SPAN_BYTES: Final = 1000
 LARGEST_ID: Final = 2**63 - 1
 EMPTY: Final = msgspec.Raw()
-PART: Final = b'"gen_args_%d": {"arg_0": %b, "arg_1": %b}'
-LONE_PART: Final = b'"gen_args_%d": {"arg_0": %b%b}'
+MAX_DIGITS: Final = 18  # of a number that surely is no larger than `LARGEST_ID`
 
 
 class Part(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -148,52 +148,52 @@ class Requests:
 
     def _as_it_stands(self, record: Record) -> NewRequest | None:
         """Take a head apart by its spans; None unless writing it again gives the same text."""
-        text = record.text[: record.cut]
+        text = record.text[: record.cut] + b"}"
         try:
-            head = _head_of(text + b"}")
-            contexts, rests, pieces = [], [], []
-            last, span, context = EMPTY, b"", b""
+            head = _head_of(text)
+            contexts: list[bytes] = []
+            rests: list[bytes] = []
+            pieces: list[bytes | Raw] = []
+            last, context = EMPTY, b""
             for index, part in enumerate(head.arguments.values()):
                 if part.arg_0 != last:  # all choices of a document have one context
-                    last, span = part.arg_0, bytes(part.arg_0)
-                    context = self._context(span)
+                    last = part.arg_0
+                    context = self._context(bytes(last))
+                    if not context:
+                        return None
                 rest = bytes(part.arg_1)
-                if not context or not self._is_canonical(rest):
-                    return None
                 contexts.append(context)
                 rests.append(rest)
-                pieces.append((PART if rest else LONE_PART) % (index, span, rest))
-            return self._whole(record, head, text, (contexts, rests, pieces))
+                pieces += (_opening(index), last, b', "arg_1": ' if rest else b"", rest)
+            written = b"".join((
+                *(b'{"doc_id": ', head.doc_id, b', "doc": ', head.doc),
+                *(b', "target": ', head.target, b', "arguments": {'),
+                *(*pieces, b"}}}" if pieces else b"}}"),
+            ))  # fmt: skip
+            if written != text or not self._are_canonical(rests):
+                return None
+            return self._whole(record, head, contexts, rests)
         except (ValueError, RecursionError):  # in any doubt it is parsed
             return None
 
     def _whole(
-        self,
-        record: Record,
-        head: Head,
-        text: bytes,
-        arguments: tuple[list[bytes], list[bytes], list[bytes]],
+        self, record: Record, head: Head, contexts: list[bytes], rests: list[bytes]
     ) -> NewRequest | None:
         """Return the request of a head, once the rest of it proves to be as lm-eval writes it."""
-        contexts, rests, pieces = arguments
         doc, target, number = bytes(head.doc), bytes(head.target), bytes(head.doc_id)
-        written = b'{"doc_id": %b, "doc": %b, "target": %b, "arguments": {%b}' % (
-            number,
-            doc,
-            target,
-            b", ".join(pieces),
-        )
         fields = record.fields
-        logged = bytes(fields.get("doc_hash", EMPTY))[1:-1]
-        doc_key = quick_doc_hash(doc, logged)
-        if written != text or doc_key is None or not self._is_canonical(target):
+        doc_key = quick_doc_hash(doc, bytes(fields.get("doc_hash", EMPTY))[1:-1])
+        if doc_key is None or not self._is_canonical(target):
             return None
-        if not self._is_canonical(number):
+        if number.isdigit() and len(number) <= MAX_DIGITS:
+            logged_id: int | None = int(number)
+        elif self._is_canonical(number):
+            logged_id = whole_number(number)
+        else:
             return None
         self._docs[doc_key] = doc.decode()
         target_key, self._targets[target_key], target_hash = target_content(target)
         prompt_hash = self._prompt_hash(contexts)
-        logged_id = whole_number(number)
         fit = hashes_fit(fields, (doc_key, prompt_hash, target_hash))
         rest_json = f"[[{b'], ['.join(rests).decode()}]]" if contexts else "[]"
         return NewRequest(
@@ -206,6 +206,13 @@ class Requests:
             prompt_hash,
             None if logged_id is None and fit else fit,
         )
+
+    def _are_canonical(self, spans: list[bytes]) -> bool:
+        """Tell whether all of some spans are canonical."""
+        text = b"".join(spans)
+        if b"\\" in text or b"\x7f" in text:
+            return all(map(self._is_canonical, spans))
+        return all(one.startswith(b'"') or self._is_canonical(one) for one in spans)
 
     def _is_canonical(self, span: bytes) -> bool:
         """Tell whether a span is what `json.dumps` writes, or empty."""
@@ -296,14 +303,23 @@ class Requests:
         return tuple(contexts), storable_json([rest for _, *rest in lists]), None
 
 
+@cache
+def _opening(index: int) -> bytes:
+    """Return what stands in front of a request's context."""
+    opening = b'"gen_args_%d": {"arg_0": ' % index
+    return b"}, " + opening if index else opening
+
+
 def hashes_fit(
     fields: Mapping[str, Raw], computed: tuple[bytes, bytes | None, bytes]
 ) -> bool | None:
     """Tell whether logged hashes are those of the content; None where one can't be told."""
+    doc, prompt, target = computed
+    if prompt is not None:  # most lines have three hashes, and they fit
+        fitting = f'"{doc.hex()}""{prompt.hex()}""{target.hex()}"'.encode()
+        if b"".join([fields.get(name, EMPTY) for name in HASHES]) == fitting:
+            return True
     logged = [fields.get(name) for name in HASHES]
-    if None not in logged and computed[1] is not None:
-        quoted = b'"%b""%b""%b"' % tuple(own.hex().encode() for own in computed if own is not None)
-        return b"".join(raw for raw in logged if raw is not None) == quoted
     fit: bool | None = True
     for raw, own in zip(logged, computed, strict=True):
         if raw is None:

@@ -1,4 +1,4 @@
-"""Many rows at once.
+"""Many rows at once, and single ones where an evaluation needs a dozen.
 
 SQLAlchemy's `insert(dicts)` takes seven times as long, its ORM seventy: fine for a row, never for
 rows.  Everything here runs inside the caller's transaction.
@@ -6,10 +6,11 @@ rows.  Everything here runs inside the caller's transaction.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import BindParameter, Update, bindparam
 
 from rescore_db.store.engine import backend
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Table
+    from sqlalchemy.sql.dml import ReturningInsert
 
 BATCH: Final = 500  # hashes in one question
+_KEY: Final = "row_id"  # a parameter's name, which no column may have
 
 
 def write_rows(
@@ -57,8 +60,51 @@ def add_rows(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) 
     """
     if not rows:
         return []
-    added = table.insert().returning(table.c.id, sort_by_parameter_order=True)
-    return [int(key) for key in conn.scalars(added, list(rows))]
+    return [int(key) for key in conn.scalars(_insert(table), list(rows))]
+
+
+@cache
+def _insert(table: Table) -> ReturningInsert[int]:
+    """Return the statement; making it anew takes longer than what it does."""
+    return table.insert().returning(table.c.id, sort_by_parameter_order=True)
+
+
+def set_rows(conn: Connection, table: Table, rows: Mapping[int, Mapping[str, Any]]) -> None:
+    """Change rows that exist.
+
+    Args:
+        conn: inside a transaction that its owner rolls back when this raises.
+        table: one with a column `id`.
+        rows: id → column → value; all with the same columns.
+    """
+    for columns in {tuple(row) for row in rows.values()}:
+        conn.execute(_update(table, columns), [{_KEY: key, **row} for key, row in rows.items()])
+
+
+@cache
+def _update(table: Table, columns: tuple[str, ...]) -> Update:
+    values: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in columns}
+    return table.update().where(table.c.id == bindparam(_KEY)).values(values)
+
+
+def add_contents(
+    conn: Connection, table: Table, contents: Mapping[bytes, Sequence[Any]]
+) -> dict[bytes, int]:
+    """Return the ids of contents by hash, stored where they are new.
+
+    Args:
+        conn: inside `atomic()`, after `lock_content`.
+        table: one whose first columns are `id` and `hash`.
+        contents: SHA-256, 32 bytes each → the other columns; some thousand at most.
+    """
+    if not contents:
+        return {}
+    first = next_id(conn, table)
+    names = [column.name for column in table.columns]
+    rows = ((key, hash_, *columns) for key, (hash_, columns) in enumerate(contents.items(), first))
+    if backend(conn).write_missing(conn, table, names, rows) == len(contents):
+        return {hash_: key for key, hash_ in enumerate(contents, first)}
+    return find_ids(conn, table, contents)
 
 
 def find_rows(
@@ -85,7 +131,8 @@ def find_ids(conn: Connection, table: Table, hashes: Iterable[bytes]) -> dict[by
 
 def next_id(conn: Connection, table: Table) -> int:
     """Return the first free id of a content table; safe between `lock_content` and the end."""
-    return int(conn.scalar(select(func.coalesce(func.max(table.c.id), 0) + 1)) or 1)
+    query = f"SELECT coalesce(max(id), 0) + 1 FROM {table.name}"  # noqa: S608
+    return int(conn.exec_driver_sql(query).scalar_one())
 
 
 def lock_content(conn: Connection) -> None:

@@ -10,11 +10,12 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sqlalchemy import JSON, func, select
+from sqlalchemy import JSON
 
 from rescore_db import json_exact
 from rescore_db.store import schema
-from rescore_db.store.bulk import find_ids, find_rows, next_id, write_rows
+from rescore_db.store.bulk import add_contents, find_rows, next_id, write_rows
+from rescore_db.store.columns import QueryJson
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -72,21 +73,11 @@ def add_docs(conn: Connection, docs: Mapping[bytes, str]) -> dict[bytes, int]:
         conn: inside `atomic()`, after `lock_content`.
         docs: lm-eval's doc hash of the content → its JSON text.
     """
-    ids = find_ids(conn, schema.doc, docs)
-    new = [hash_ for hash_ in docs if hash_ not in ids]
-    if new:
-        # A column that is JSON by its own type always has the copy, a text column a mended one.
-        is_json = isinstance(schema.doc.c.body.type.dialect_impl(conn.dialect), JSON)
-        copy = query_json if is_json else mended_json
-        first = next_id(conn, schema.doc)
-        numbered = enumerate(new, first)
-        write_rows(
-            conn,
-            schema.doc,
-            ((key, hash_, docs[hash_], copy(docs[hash_])) for key, hash_ in numbered),
-        )
-        ids.update({hash_: key for key, hash_ in enumerate(new, first)})
-    return ids
+    # A column that is JSON by its own type always has the copy, a text column a mended one.
+    is_json = isinstance(QueryJson().load_dialect_impl(conn.dialect), JSON)
+    copy = query_json if is_json else mended_json
+    contents = {hash_: (text, copy(text)) for hash_, text in docs.items()}
+    return add_contents(conn, schema.doc, contents)
 
 
 def mended_json(text: str) -> str | None:
@@ -115,20 +106,12 @@ def add_texts(conn: Connection, table: Table, texts: Mapping[bytes, Columns]) ->
         table: `schema.context` or `.target`.
         texts: hash (see `text_key`, `json_key`) → columns.
     """
-    ids = find_ids(conn, table, texts)
-    new = [hash_ for hash_ in texts if hash_ not in ids]
-    if new:
-        first = next_id(conn, table)
-        write_rows(
-            conn, table, ((first + at, hash_, *texts[hash_]) for at, hash_ in enumerate(new))
-        )
-        ids.update({hash_: first + at for at, hash_ in enumerate(new)})
-    return ids
+    return add_contents(conn, table, texts)
 
 
 def deletions(conn: Connection) -> int:
     """Return how often something was deleted: ids that were seen before may be gone since."""
-    return int(conn.scalar(select(func.coalesce(func.max(schema.deletion.c.id), 0))) or 0)
+    return next_id(conn, schema.deletion) - 1
 
 
 def find_requests(conn: Connection, hashes: Iterable[bytes]) -> dict[bytes, KnownRequest]:
@@ -170,11 +153,12 @@ def add_requests(
                 *one[4:],
             )
         )
-        parts += [
-            (key, index, contexts[context])
-            for index, context in enumerate(one.contexts)
-            if context != first
-        ]
+        if one.contexts.count(first or b"") < len(one.contexts):  # mostly all are the first
+            parts += [
+                (key, index, contexts[context])
+                for index, context in enumerate(one.contexts)
+                if context != first
+            ]
     write_rows(conn, schema.request, rows)
     write_rows(conn, schema.request_part, parts)
     return known

@@ -70,6 +70,11 @@ class Backend(Protocol):
     ) -> int:
         """Insert tuples, return how many."""
 
+    def write_missing(
+        self, conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    ) -> int:
+        """Insert those tuples whose hash a table lacks, return how many; some hundred at a time."""
+
     def find_rows(
         self, conn: Connection, table: str, columns: Sequence[str], hashes: Sequence[bytes]
     ) -> Sequence[Sequence[Any]]:

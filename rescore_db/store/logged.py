@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from rescore_db.store import schema, scored, scores, scorings
+from rescore_db.store.bulk import set_rows
 from rescore_db.store.samples import among
 
 if TYPE_CHECKING:
@@ -51,16 +52,13 @@ def open_evaluation(conn: Connection, scoring_id: int, evaluation_id: int) -> in
 
 def close_evaluation(conn: Connection, scored_evaluation_id: int, n: int) -> None:
     """Note that all logged scores of `n` samples are written."""
-    table = schema.scored_evaluation
-    conn.execute(update(table).where(table.c.id == scored_evaluation_id).values(n=n))
-    scorings.set_status(conn, scored_evaluation_id, "complete", None, ())
+    row = {"n": n, "status": "complete", "reason": None, "warnings_json": "[]"}
+    set_rows(conn, schema.scored_evaluation, {scored_evaluation_id: row})
 
 
 def set_filter(conn: Connection, scored_filter_id: int, *, n: int, complete: bool) -> None:
     """Note how many samples have a filter, and whether all have it."""
-    table = schema.scored_filter
-    row = update(table).where(table.c.id == scored_filter_id)
-    conn.execute(row.values(n=n, complete=complete))
+    set_rows(conn, schema.scored_filter, {scored_filter_id: {"n": n, "complete": complete}})
 
 
 def positions_with_row(
@@ -172,9 +170,7 @@ def add_aggregates(
 
 def set_counts(conn: Connection, counts: Mapping[int, int]) -> None:
     """Note how many scores metrics have: aggregate id → number."""
-    table = schema.aggregate
-    for key, n in counts.items():
-        conn.execute(update(table).where(table.c.id == key).values(n=n))
+    set_rows(conn, schema.aggregate, {key: {"n": n} for key, n in counts.items()})
 
 
 def add_groups(

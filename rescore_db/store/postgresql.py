@@ -141,6 +141,17 @@ def write_rows(
     return written
 
 
+def write_missing(
+    conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """Insert those tuples whose hash the table lacks; return how many.  COPY takes no conflict."""
+    at = columns.index("hash")
+    new = {row[at]: row for row in rows}
+    for (hash_,) in find_rows(conn, table.name, (), list(new)):
+        del new[bytes(hash_)]
+    return write_rows(conn, table, columns, new.values())
+
+
 def _as_it_is(json: str) -> str:
     """Take JSON text for a JSONB column as the text it already is."""
     return json
@@ -150,7 +161,7 @@ def find_rows(
     conn: Connection, table: str, columns: Sequence[str], hashes: Sequence[bytes]
 ) -> Sequence[Sequence[Any]]:
     """Return (hash, *columns) of those hashes that a table holds."""
-    query = f"SELECT hash, {', '.join(columns)} FROM {table} WHERE hash = ANY(%s)"  # noqa: S608
+    query = f"SELECT {', '.join(('hash', *columns))} FROM {table} WHERE hash = ANY(%s)"  # noqa: S608
     return conn.exec_driver_sql(query, (list(hashes),)).all()
 
 

@@ -6,13 +6,14 @@ Everything here takes a connection inside `atomic()` and never commits.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Select, bindparam, delete, exists, func, select, update
 
 from rescore_db import json_exact
 from rescore_db.store import schema
-from rescore_db.store.bulk import BATCH, add_rows
+from rescore_db.store.bulk import BATCH, add_rows, set_rows
 from rescore_db.store.scores import now
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def find_versions(conn: Connection, model: str, date: str, origin: str = "") -> 
             .order_by(run.c.version.desc())
         )
     }
+    if not found:
+        return []
     rows = conn.execute(
         select(evaluation.c.run_id, task.c.name, evaluation.c.id, evaluation.c.digest)
         .join(task, task.c.id == evaluation.c.task_id)
@@ -104,6 +107,18 @@ def find_versions(conn: Connection, model: str, date: str, origin: str = "") -> 
     for run_id, name, key, digest in rows:
         found[run_id].evaluations[name] = StoredEvaluationFile(key, digest)
     return list(found.values())
+
+
+def is_stored(conn: Connection, run_id: int, model: str, date: str, origin: str) -> bool:
+    """Tell whether an id is that of a version of a run; one that was deleted is given out again."""
+    run = conn.execute(_run_by_id(), {"key": run_id}).first()
+    return run is not None and (run.model, run.date, run.origin) == (model, date, origin)
+
+
+@cache
+def _run_by_id() -> Select[tuple[str, str, str]]:
+    run = schema.run
+    return select(run.c.model, run.c.date, run.c.origin).where(run.c.id == bindparam("key"))
 
 
 def add_run(conn: Connection, new: NewRun) -> RunVersion:
@@ -171,11 +186,13 @@ def add_task(conn: Connection, new: NewTask) -> int:
 
 def add_source_file(conn: Connection, path: str, digest: bytes, size: int) -> int:
     """Note a file that was read; size in bytes, uncompressed."""
-    table = schema.source_file
-    row = table.insert().values(
-        path=json_exact.storable(path)[0], digest=digest, size=size, read_at=now()
-    )
-    return int(conn.execute(row.returning(table.c.id)).scalar_one())
+    row = {
+        "path": json_exact.storable(path)[0],
+        "digest": digest,
+        "size": size,
+        "read_at": now(),
+    }
+    return add_rows(conn, schema.source_file, [row])[0]
 
 
 def add_evaluation(conn: Connection, run_id: int, task_id: int, facts: EvaluationFacts) -> int:
@@ -246,8 +263,8 @@ def set_samples(
         columns: `digest`, `source_file_id`, `layout_json`, counts and flags, as in the schema.
         notes: what was missing or odd.
     """
-    row = update(schema.evaluation).where(schema.evaluation.c.id == evaluation_id)
-    conn.execute(row.values(notes_json=json_exact.escaped(list(notes)), **columns))
+    row = {"notes_json": json_exact.escaped(list(notes)), **columns}
+    set_rows(conn, schema.evaluation, {evaluation_id: row})
 
 
 def _columns(facts: EvaluationFacts) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import BindParameter, Connection, Update, bindparam, func, select
 
 from rescore_db import json_exact
 from rescore_db.json_exact import text_hash
@@ -176,10 +177,7 @@ def add_aggregates(conn: Connection, new: Sequence[NewAggregate]) -> list[int]:
             "index": one.index,
             "metric": one.metric,
             "kind": one.kind,
-            "n": one.n,
-            "higher_is_better": one.higher_is_better,
-            **number_columns("value", one.value),
-            **number_columns("stderr", one.stderr),
+            **_numbers(one),
         }
         for one in new
     ]
@@ -188,18 +186,31 @@ def add_aggregates(conn: Connection, new: Sequence[NewAggregate]) -> list[int]:
 
 def set_aggregate(conn: Connection, new: NewAggregate) -> None:
     """Fill in the aggregate of a metric whose scores are all there."""
+    key = {"of_filter": new.scored_filter_id, "named": new.metric}
+    conn.execute(_filling(), key | _numbers(new))
+
+
+@cache
+def _filling() -> Update:
+    """Return what `set_aggregate` does, made once."""
     table = schema.aggregate
-    row = update(table).where(
-        table.c.scored_filter_id == new.scored_filter_id, table.c.metric == new.metric
+    names = ("n", "higher_is_better", "value", "value_exact", "stderr", "stderr_exact")
+    values: dict[str, BindParameter[Any]] = {name: bindparam(name) for name in names}
+    return (
+        table.update()
+        .where(table.c.scored_filter_id == bindparam("of_filter"))
+        .where(table.c.metric == bindparam("named"))
+        .values(values)
     )
-    conn.execute(
-        row.values(
-            n=new.n,
-            higher_is_better=new.higher_is_better,
-            **number_columns("value", new.value),
-            **number_columns("stderr", new.stderr),
-        )
-    )
+
+
+def _numbers(new: NewAggregate) -> dict[str, Any]:
+    return {
+        "n": new.n,
+        "higher_is_better": new.higher_is_better,
+        **number_columns("value", new.value),
+        **number_columns("stderr", new.stderr),
+    }
 
 
 def write_scores(conn: Connection, rows: Iterable[ScoreTuple]) -> int:

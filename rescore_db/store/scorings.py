@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import BindParameter, Connection, Delete, bindparam, delete, select, update
 
 from rescore_db import json_exact
 from rescore_db.errors import NotFoundError
@@ -174,22 +175,31 @@ def free_name(wanted: str, taken: Collection[str]) -> str:
 
 def reset(conn: Connection, scored_evaluation_id: int) -> None:
     """Forget the scores of an unfinished scored evaluation."""
+    for statement in _forgetting():
+        conn.execute(statement, {"scored": scored_evaluation_id})
+    set_status(conn, scored_evaluation_id, "pending", None, ())
+
+
+@cache
+def _forgetting() -> tuple[Delete, ...]:
+    """Return what `reset` does, made once: ingest does it for each samples file."""
+    key: BindParameter[int] = bindparam("scored")
     filters = select(schema.scored_filter.c.id).where(
-        schema.scored_filter.c.scored_evaluation_id == scored_evaluation_id
+        schema.scored_filter.c.scored_evaluation_id == key
     )
     aggregates = select(schema.aggregate.c.id).where(
         schema.aggregate.c.scored_filter_id.in_(filters)
     )
-    conn.execute(delete(schema.score).where(schema.score.c.aggregate_id.in_(aggregates)))
-    conn.execute(
-        delete(schema.filtered_response).where(
-            schema.filtered_response.c.scored_filter_id.in_(filters)
-        )
+    response = schema.filtered_response
+    return (
+        delete(schema.score).where(schema.score.c.aggregate_id.in_(aggregates)),
+        delete(response).where(response.c.scored_filter_id.in_(filters)),
+        delete(schema.aggregate).where(schema.aggregate.c.scored_filter_id.in_(filters)),
+        *(
+            delete(table).where(table.c.scored_evaluation_id == key)
+            for table in (schema.scored_filter, schema.scored_shard)
+        ),
     )
-    conn.execute(delete(schema.aggregate).where(schema.aggregate.c.scored_filter_id.in_(filters)))
-    for table in (schema.scored_filter, schema.scored_shard):
-        conn.execute(delete(table).where(table.c.scored_evaluation_id == scored_evaluation_id))
-    set_status(conn, scored_evaluation_id, "pending", None, ())
 
 
 def set_environment(conn: Connection, scored_evaluation_id: int, environment_id: int) -> None:

@@ -292,30 +292,49 @@ def is_denied(_error: DBAPIError) -> bool:
 def write_rows(
     conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> int:
-    """Insert tuples, which are read one by one; return how many.
+    """Insert tuples, which are read some at a time; return how many."""
+    return _insert(conn, table, columns, rows)
 
-    The driver's own cursor is used: SQLAlchemy would want them all in a list.
+
+def write_missing(
+    conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> int:
+    """Insert those tuples whose hash the table lacks; return how many.
+
+    The index of the hashes is searched while a row is added, so no look-up needs to come first.
     """
+    return _insert(conn, table, columns, rows, " ON CONFLICT (hash) DO NOTHING")
+
+
+def _insert(
+    conn: Connection,
+    table: Table,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    but: str = "",
+) -> int:
+    """Insert tuples by the driver's own cursor: SQLAlchemy would want them all in a list."""
     quote = conn.dialect.identifier_preparer.quote
     marks = f"({', '.join('?' * len(columns))})"
-    into = f"INTO {quote(table.name)} ({', '.join(map(quote, columns))}) VALUES "
     # Whoever owns the transaction undoes all of it when a row is refused, so nothing need be kept
     # to undo one statement: FAIL where ABORT, the default, copies each page that it changes.
-    many = f"INSERT OR FAIL {into}{', '.join([marks] * ROWS_A_STATEMENT)}"
+    names = ", ".join(map(quote, columns))
+    into = f"INSERT OR FAIL INTO {quote(table.name)} ({names}) VALUES "  # noqa: S608
+    many = f"{into}{', '.join([marks] * ROWS_A_STATEMENT)}{but}"
     left = iter(rows)
     written = 0
     with closing(conn.connection.cursor()) as cursor:
         try:
             while len(some := list(islice(left, ROWS_A_STATEMENT))) == ROWS_A_STATEMENT:
                 cursor.execute(many, tuple(chain.from_iterable(some)))
-                written += len(some)
+                written += cursor.rowcount
                 some.clear()  # or twice as many are in memory while the next ones come
-            cursor.executemany(f"INSERT {into}{marks}", some)
+            cursor.executemany(f"{into}{marks}{but}", some)
         except sqlite3.Error as error:
             raise DBAPIError.instance(
                 many, None, error, sqlite3.Error, hide_parameters=True
             ) from error
-    return written + len(some)
+        return written + max(cursor.rowcount, 0)
 
 
 def find_rows(

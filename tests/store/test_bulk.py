@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from rescore_db.errors import AlreadyExistsError
 from rescore_db.store import schema
 from rescore_db.store.bulk import (
+    add_contents,
     find_ids,
     lock_content,
     next_id,
@@ -113,6 +114,33 @@ def test_no_rows_are_no_rows(engine: Engine) -> None:
     assert write(engine, schema.context, []) == 0
     assert write(engine, schema.context, iter(())) == 0
     assert count(engine, schema.context) == 0
+
+
+@pytest.mark.parametrize("n", [1, 23, 24, 25, 48, 100])
+def test_any_number_of_rows_is_written_in_order(engine: Engine, n: int) -> None:
+    rows = content(*map(str, range(n)))
+    assert write(engine, schema.context, iter(rows)) == n
+    with reading(engine) as conn:
+        found = conn.execute(select(schema.context).order_by(schema.context.c.id)).all()
+    assert [(key, bytes(hash_), *rest) for key, hash_, *rest in found] == rows
+
+
+def test_contents_are_stored_where_they_are_new(engine: Engine) -> None:
+    first = {digest(at): (False, str(at), None) for at in range(30)}
+    more = {digest(at): (False, "the text of a hash that is known", None) for at in range(20, 60)}
+    with atomic(engine) as conn:
+        ids = add_contents(conn, schema.context, first)
+        found = add_contents(conn, schema.context, more)
+        assert add_contents(conn, schema.context, {}) == {}
+
+        texts = conn.execute(select(schema.context.c.id, schema.context.c.text)).all()
+
+    assert {digest(at): found[digest(at)] for at in range(20, 30)} == {
+        hash_: key for hash_, key in ids.items() if hash_ >= digest(20)
+    }
+    assert set(found) == set(more)
+    assert len(texts) == len({*ids.values(), *found.values()}) == 60
+    assert sorted(text for _, text in texts if text.isdigit()) == sorted(map(str, range(30)))
 
 
 def test_columns_are_chosen_and_the_others_stay_empty(engine: Engine) -> None:
