@@ -289,31 +289,24 @@ def is_denied(_error: DBAPIError) -> bool:
     return False
 
 
-def write_rows(
-    conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> int:
-    """Insert tuples, which are read some at a time; return how many."""
-    return _insert(conn, table, columns, rows)
-
-
 def write_missing(
     conn: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> int:
-    """Insert those tuples whose hash the table lacks; return how many.
-
-    The index of the hashes is searched while a row is added, so no look-up needs to come first.
-    """
-    return _insert(conn, table, columns, rows, " ON CONFLICT (hash) DO NOTHING")
+    """Insert those tuples whose hash the table lacks, as its index tells; return how many."""
+    return write_rows(conn, table, columns, rows, " ON CONFLICT (hash) DO NOTHING")
 
 
-def _insert(
+def write_rows(
     conn: Connection,
     table: Table,
     columns: Sequence[str],
     rows: Iterable[Sequence[Any]],
     but: str = "",
 ) -> int:
-    """Insert tuples by the driver's own cursor: SQLAlchemy would want them all in a list."""
+    """Insert tuples, read some at a time, with `but` at the statement's end; return how many.
+
+    The driver's own cursor is used: SQLAlchemy would want them all in a list.
+    """
     quote = conn.dialect.identifier_preparer.quote
     marks = f"({', '.join('?' * len(columns))})"
     # Whoever owns the transaction undoes all of it when a row is refused, so nothing need be kept
