@@ -62,8 +62,9 @@ def _module(path: Path, digest: str) -> ModuleType:
     Its name holds no path, for lm-eval writes the names of classes into configs.
     """
     name = f"{path.stem}_{digest[:12]}"
-    if name in sys.modules:
-        return sys.modules[name]
+    known = sys.modules.get(name)
+    if known is not None and known.__file__ == str(path):  # else what is known of it lies elsewhere
+        return known
     try:
         source = path.read_bytes()
     except OSError as error:

@@ -208,9 +208,12 @@ def verify(
 
 
 def _config_differences(logged: str | None, task: OfflineTask) -> list[str]:
+    """Name the fields in which a definition is not the logged one; none where it is from there."""
     from rescore_db.harness.drift import config_differences
 
-    return config_differences(logged, task.definition) if logged else []
+    if logged is None or task.definition.source == "as-logged":
+        return []
+    return config_differences(logged, task.definition)
 
 
 def score_lines(

@@ -18,7 +18,7 @@ KEYS = {"name", "hash", "entry", "tasks", "source", "filters", "metrics", "boots
 def test_recipes_are_added_listed_and_told_apart(store_url: str, capsys: Captured) -> None:
     db = ("--db", store_url)
     assert main(["recipe", "list", *db]) == 0
-    assert "rescore recipe add NAME" in capsys.readouterr().out
+    assert "rescore recipe add NAME" in capsys.readouterr().err
 
     added = answer(capsys, "recipe", "add", "a", "--task", "gsm8k*", "--as-logged", *db)
     iters = ("--bootstrap-iters", "10")
