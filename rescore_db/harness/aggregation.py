@@ -68,7 +68,8 @@ def _aggregate_one(
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         msg = (
             f"{task.definition.name}: aggregating {metric!r} of filter {filter_!r} over "
-            f"{len(scores)} scores fails: {reason}"
+            f"{len(scores)} scores fails: {reason}; choose a metric that fits the task "
+            f"({task.definition.output_type or 'a class'}) and its references"
         )
         raise TaskError(msg) from error
     return found[f"{metric},{filter_}"], found[f"{metric}_stderr,{filter_}"]

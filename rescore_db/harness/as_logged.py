@@ -58,7 +58,7 @@ def declarative_config(logged: Any, name: str) -> dict[str, Any]:  # noqa: ANN40
         msg = f"{name}: its prompts come from promptsource, which the log does not hold"
         raise TaskError(msg)
     _check_names(config, name)
-    known = _known_fields()
+    known = known_fields()
     return {key: value for key, value in config.items() if key in known}
 
 
@@ -101,7 +101,7 @@ def _check_names(config: dict[str, Any], name: str) -> None:
         checked_filters(config["filter_list"])
 
 
-def _known_fields() -> set[str]:
+def known_fields() -> set[str]:
     """Return the fields of the installed lm-eval's task configs; others logged other fields."""
     from dataclasses import fields
 

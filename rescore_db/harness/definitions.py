@@ -67,6 +67,12 @@ def _from_yaml(request: TaskRequest, file: str) -> TaskConfig:
         msg = f"--task-yaml {file}: there is no such file"
         raise NotFoundError(msg)
     raw = _load(path, request, functions=False)
+    if "group" in raw and isinstance(raw.get("task"), str):
+        msg = (
+            f"--task-yaml {file}: a task's field `group` is called `tag` since lm-eval 0.4.4: "
+            "rename it or take it out"
+        )
+        raise TaskError(msg)
     if "class" not in raw and ("group" in raw or isinstance(raw.get("task"), list)):
         msg = f"--task-yaml {file}: it defines a group; give the file of the task itself"
         raise TaskError(msg)

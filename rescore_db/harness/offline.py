@@ -12,9 +12,11 @@ import inspect
 import json
 from typing import TYPE_CHECKING, Any
 
-from rescore_db.errors import RescoreError, TaskError
+from rescore_db.errors import NotFoundError, RescoreError, TaskError
+from rescore_db.harness.as_logged import known_fields
 from rescore_db.harness.code import chance_in, code_digests
 from rescore_db.harness.definitions import TaskConfig, read_config
+from rescore_db.harness.installed import installed_lm_eval
 from rescore_db.harness.interface import Definition, TaskRequest
 from rescore_db.harness.isolation import isolated
 from rescore_db.harness.overrides import (
@@ -139,7 +141,8 @@ def _build(found: TaskConfig, request: TaskRequest, docs: StoredDocs) -> Any:  #
     except RescoreError:
         raise
     except (Exception, SystemExit) as error:
-        raise _unbuildable(request, found, error) from error
+        _refuse_unknown_fields(request, found)
+        raise _unbuildable(request, found, docs, error) from error
     if "class" in config:
         _finish_class(task, request)
     _refuse_what_is_missing(task, request)
@@ -189,13 +192,32 @@ def _is_configurable(task: Any) -> bool:  # noqa: ANN401 - lm-eval's Task
     return isinstance(task, ConfigurableTask)
 
 
-def _unbuildable(request: TaskRequest, found: TaskConfig, error: BaseException) -> TaskError:
+def _refuse_unknown_fields(request: TaskRequest, found: TaskConfig) -> None:
+    """Say which fields of a definition the installed lm-eval does not know; releases differ."""
+    known = known_fields()
+    for name in found.config if "class" not in found.config else ():
+        if name not in known:
+            msg = (
+                f"{_place(request, found)}: {NotFoundError.among('field of a task', name, known)} "
+                f"(lm-eval {installed_lm_eval().version}; other releases have other fields: rename "
+                "it or take it out)"
+            )
+            raise TaskError(msg)
+
+
+def _unbuildable(
+    request: TaskRequest, found: TaskConfig, docs: StoredDocs, error: BaseException
+) -> TaskError:
     reason = " ".join(f"{type(error).__name__}: {error}".split())
-    where = f" ({found.files[0]})" if found.files else ""
     return TaskError(
-        f"{request.name}{where} cannot be built on the stored documents: {reason}; either the "
-        "definition is not the one that the run used, or it needs what is not installed here"
+        f"{_place(request, found)} cannot be built on the stored documents, whose fields are "
+        f"{', '.join(docs.features) or 'none'}: {reason}; either the definition is not the one "
+        "that the run used, or it needs what is not installed here"
     )
+
+
+def _place(request: TaskRequest, found: TaskConfig) -> str:
+    return f"{request.name} ({found.files[0]})" if found.files else request.name
 
 
 def _definition(

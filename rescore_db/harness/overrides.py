@@ -150,7 +150,9 @@ def checked_filters(filters: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - par
                 )
                 raise TaskError(msg)
             if not callable(function) and function not in filter_registry:
-                raise TaskError(str(NotFoundError.among("filter", function, filter_registry)))
+                unknown = NotFoundError.among("filter", function, filter_registry)
+                msg = f"filter {one['name']!r}: {unknown}"
+                raise TaskError(msg)
             arguments = {key: value for key, value in step.items() if key != "function"}
             try:
                 get_filter(function)(**arguments)

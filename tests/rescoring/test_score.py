@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from sqlalchemy import delete, func, select, update
 from rescore_db.errors import AlreadyExistsError, NotFoundError, TaskError, UsageError
 from rescore_db.rescoring import plan
 from rescore_db.rescoring.request import ScoreRequest
-from rescore_db.rescoring.score import score_runs
+from rescore_db.rescoring.score import Runner, score_runs
 from rescore_db.rescoring.slot import Slot
 from rescore_db.store import schema
 from rescore_db.store.engine import atomic, reading
@@ -100,10 +101,18 @@ def test_force_is_another_attempt_with_the_same_numbers(filled: Engine, truth: T
 
 
 @pytest.mark.parametrize(("size", "workers"), [(1, 2), (7, 1), (10_000, 1)])
-def test_shards_and_children_do_not_change_a_bit(
+def test_shards_their_order_and_children_do_not_change_a_bit(
     filled: Engine, truth: Truth, monkeypatch: pytest.MonkeyPatch, size: int, workers: int
 ) -> None:
     monkeypatch.setattr(plan, "SHARD_SAMPLES", size)
+    in_order = Runner.units
+
+    def shuffled(self: Runner) -> list[Any]:
+        units = list(in_order(self))
+        random.Random(size).shuffle(units)  # noqa: S311 - an order, no secret
+        return units
+
+    monkeypatch.setattr(Runner, "units", shuffled)
     tasks = ("small_sums", "small_pairs", "small_weather", "small_votes")
     request = ScoreRequest(tasks=tasks, include_paths=(str(truth.tasks),), workers=workers)
     rows = list(score_runs(filled, [FIRST_RUN], request))

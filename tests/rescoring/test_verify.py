@@ -76,6 +76,16 @@ def test_a_changed_score_is_different_and_shown(filled: Engine, truth: Truth) ->
     assert (shown.where, shown.what, shown.logged) == ("position 2", "acc", 0.5)
 
 
+def test_a_changed_filtered_response_is_different_and_shown(filled: Engine, truth: Truth) -> None:
+    table = schema.filtered_response
+    with atomic(filled) as conn:
+        conn.execute(update(table).where(table.c.position == 1).values(text="7", is_json=False))
+    rows = list(verify_runs(filled, [FIRST_RUN], request(truth, "small_sums")))
+    assert {row.status for row in rows} == {"different"}
+    shown = {(one.where, one.what, one.logged) for row in rows for one in row.differences}
+    assert shown == {("position 1", "filtered response", ["7"])}
+
+
 def test_last_digits_are_told_from_differences(filled: Engine, truth: Truth) -> None:
     key = aggregates_of(filled, "small_weather")[-1]
     with atomic(filled) as conn:
