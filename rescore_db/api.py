@@ -95,7 +95,7 @@ class Store(Intake, Recipes):
         """Write runs as files below a folder; None means all runs as lm-eval's own files.
 
         Raises:
-            NotFoundError: there is no such run, task or format.
+            NotFoundError: there is no such run, task, scoring or format.
             OutputError: a file cannot be written.
         """
         from rescore_db.export import ExportRequest, export_runs

@@ -48,8 +48,9 @@ class ScoringFacts:
 
     @property
     def date(self) -> str:
-        """When it was made, as lm-eval dates files; no other scoring of the store has the same.
+        """When it was made, as lm-eval dates files.
 
+        No other scoring has the same, but for one that a newer version of its run took over.
         Scorings that are older than this property know no fractions of a second: their id takes
         that place.
         """

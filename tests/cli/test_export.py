@@ -46,6 +46,21 @@ def test_programs_get_files_lines_and_bytes(
     assert samples["status"] == "written"
 
 
+def test_a_scoring_is_named_by_run_and_name(
+    filled_url: str, tmp_path: Path, capsys: Captured
+) -> None:
+    assert filled_url
+    line = ["export", str(tmp_path / "out"), "--scoring"]
+
+    found = answer(capsys, *line, f"{HERON}:logged", "--task", "shop_sums")
+
+    assert [one["kind"] for one in found["files"]] == ["results", "samples"]
+    assert main([*line, "loged"]) == 2
+    assert "no scoring named 'loged'; did you mean logged?" in capsys.readouterr().err
+    assert main([*line, "logged", "--format", "responses"]) == 2
+    assert "responses have no scores: leave one out" in capsys.readouterr().err
+
+
 def test_a_file_in_the_way_is_told(filled_url: str, tmp_path: Path, capsys: Captured) -> None:
     assert filled_url
     line = ["export", str(tmp_path), "--run", HERON, "--task", "shop_sums"]
