@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db import json_exact
 from rescore_db.errors import LogFormatError
@@ -17,7 +17,12 @@ from rescore_db.harness_log.lines import BOM, refuse_unstorable
 from rescore_db.harness_log.locations import base_name, folder_name
 from rescore_db.harness_log.run_facts import model_arguments, model_name, step_of, utc_date
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 STDERR: Final = "_stderr"
+MAPPINGS_OF_MAPPINGS: Final = ("results", "groups", "configs", "higher_is_better", "n-samples")
+MAPPINGS: Final = (*MAPPINGS_OF_MAPPINGS, "group_subtasks", "versions", "n-shot", "config")
 NO_FILTER: Final = "none"
 """lm-eval's name for the filter of a task that declares none."""
 
@@ -78,6 +83,7 @@ class Results:
         tasks: task → what is known, also for tasks that only have a configuration.
         groups: the groups with aggregates.
         group_subtasks: group → its members, groups or tasks.
+        strange: where something else stands than lm-eval writes, which is passed over.
     """
 
     text: str
@@ -90,6 +96,7 @@ class Results:
     tasks: dict[str, TaskResults]
     groups: tuple[GroupResults, ...]
     group_subtasks: dict[str, tuple[str, ...]]
+    strange: tuple[str, ...] = ()
 
 
 def read_results(path: str) -> Results:
@@ -138,7 +145,24 @@ def parse_results(raw: bytes, path: str) -> Results:
         tasks=tasks,
         groups=groups,
         group_subtasks=_members(content, groups),
+        strange=tuple(_strange(content)),
     )
+
+
+def _strange(content: dict[str, Any]) -> Iterator[str]:
+    """Name the fields, and entries of them, that are no mappings as lm-eval writes them."""
+    for name in MAPPINGS:
+        value = content.get(name)
+        if value is not None and not isinstance(value, dict):
+            yield f"`{name}` is {_not_a_mapping(value)}"
+    for name in MAPPINGS_OF_MAPPINGS:
+        for key, value in _mapping(content, name).items():
+            if value is not None and not isinstance(value, dict):
+                yield f"`{name}` of {key!r} is {_not_a_mapping(value)}"
+
+
+def _not_a_mapping(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return f"of type {type(value).__name__} where a mapping belongs: passed over"
 
 
 def _refuse_strange_names(

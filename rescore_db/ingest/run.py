@@ -99,7 +99,8 @@ class RunIngest:
             return
         if decision.kind == "new" and decision.version is not None:
             self.tally.note(
-                f"{self.label}: its content differs from version {decision.version.version}, "
+                f"{self.label}: its content differs from version {decision.version.version} "
+                f"(run {decision.version.id}), "
                 "it is stored as another version of the run"
             )
         self._write(samples, decision)
@@ -222,7 +223,7 @@ class RunIngest:
             lm_eval_version=found.lm_eval_version,
             results_json=found.text,
             results_digest=found.digest,
-            notes=() if found.model else (NO_MODEL,),
+            notes=(*found.strange, *(() if found.model else (NO_MODEL,))),
         )
 
     def _logged_step(self, results: Results) -> int | None:

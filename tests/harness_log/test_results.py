@@ -152,6 +152,12 @@ def test_odd_entries_do_not_matter(tmp_path: Path) -> None:
     assert found.tasks["sums"].metrics == {("none", "acc"): (None, None)}
     assert found.tasks["sums"].config_json is None
     assert found.groups == ()
+    assert found.strange == (
+        "`versions` is of type list where a mapping belongs: passed over",
+        "`config` is of type str where a mapping belongs: passed over",
+        "`results` of 'odd' is of type int where a mapping belongs: passed over",
+        "`n-samples` of 'sums' is of type int where a mapping belongs: passed over",
+    )
 
 
 OF_0_3: dict[str, Any] = {
