@@ -176,9 +176,8 @@ def _refuse_what_is_missing(task: Any, request: TaskRequest) -> None:  # noqa: A
     if getattr(task, "UNSAFE_CODE", False) and not request.allow_unsafe:
         msg = f"{request.name} executes code that a model wrote; --allow-unsafe scores it"
         raise TaskError(msg)
-    scored_by_own = callable(task.get_config("process_results")) if _is_configurable(task) else True
     missing = [name for name, fn in getattr(task, "_metric_fn_list", {}).items() if fn is None]
-    if missing and not scored_by_own:
+    if missing and _calls_metrics(task):
         msg = (
             f"{request.name}: metric {missing[0]!r} is not lm-eval's own; the `evaluate` library "
             "would have to download it, and rescoring never uses the network"
@@ -186,10 +185,17 @@ def _refuse_what_is_missing(task: Any, request: TaskRequest) -> None:  # noqa: A
         raise TaskError(msg)
 
 
-def _is_configurable(task: Any) -> bool:  # noqa: ANN401 - lm-eval's Task
+def _calls_metrics(task: Any) -> bool:  # noqa: ANN401 - lm-eval's Task
+    """Tell whether lm-eval calls the functions of a task's metrics.
+
+    It does so for generated text where the task does not score itself; for choices it computes
+    the metrics that it knows by name.
+    """
     from lm_eval.api.task import ConfigurableTask
 
-    return isinstance(task, ConfigurableTask)
+    if not isinstance(task, ConfigurableTask) or callable(task.get_config("process_results")):
+        return False
+    return bool(task.OUTPUT_TYPE == "generate_until")
 
 
 def _refuse_unknown_fields(request: TaskRequest, found: TaskConfig) -> None:

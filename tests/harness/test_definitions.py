@@ -10,12 +10,14 @@ import pytest
 
 from rescore_db.errors import NotFoundError, RescoreError, TaskError, UsageError
 from rescore_db.harness.offline import load_task
+from tests.harness.logs import as_json, request, to_samples
 from tests.harness.small_tasks import GENERATION, doc, sample, write_task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rescore_db.harness.interface import TaskRequest
+    from tests.truth import Truth
 
 DOC = doc("7")
 GROUP = """
@@ -95,6 +97,16 @@ def test_tasks_inside_a_group_are_found(tmp_path: Path) -> None:
     assert inline.target_texts([sample("7", "")]) == ["7 apples"]
     assert inline.definition.source == "include-path"
     assert deep.target_texts([sample("7", "")]) == ["7"]
+
+
+def test_a_metric_of_choices_needs_no_function_from_elsewhere(truth: Truth) -> None:
+    lines = truth.samples("small_pairs")
+    metrics = [{"metric": "f1", "hf_evaluate": True, "aggregation": "f1", "higher_is_better": True}]
+
+    task = load_task(request("small_pairs", metrics_json=json.dumps(metrics)), lines[0]["doc"])
+
+    scores = task.score(to_samples(lines))
+    assert [as_json(one.metrics) for one in scores] == [{"f1": line["f1"]} for line in lines]
 
 
 REFUSED: list[tuple[str, dict[str, Any], type[RescoreError], str]] = [
