@@ -58,6 +58,11 @@ def evaluate(
         metadata=model_args,
         **options,
     )
+    save(tracker, results)
+
+
+def save(tracker: EvaluationTracker, results: dict[str, Any]) -> None:
+    """Write the logs of an evaluation, as lm-eval's command line does."""
     samples = results.pop("samples")
     tracker.save_results_aggregated(results=results, samples=samples)
     for task_name in results["configs"]:
