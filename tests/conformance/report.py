@@ -118,7 +118,7 @@ def _section(title: str, text: str, outcomes: Sequence[Outcome]) -> str:
 def _shortened(reason: str, name: str) -> str:
     """Cut what belongs to one machine or one name out of a reason."""
     text = re.sub(r"\S*/lm_eval/tasks/\S+ ", "", reason).replace(f"{name}: ", "")
-    text = re.sub(r"/\S*/", "", text).replace(name, "…")
+    text = re.sub(rf"\b{re.escape(name)}\b", "…", re.sub(r"/\S*/", "", text))
     text = re.sub(r"^TaskError: ", "", text).replace("|", "\\|").replace("<", "&lt;")
     return text if len(text) <= SHOWN_REASON else text[: SHOWN_REASON - 1] + "…"
 
