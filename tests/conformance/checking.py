@@ -21,9 +21,9 @@ from rescore_db.harness.drift import config_differences
 from rescore_db.harness.interface import TaskRequest
 from rescore_db.harness.offline import load_task
 from rescore_db.ingest import ingest_paths
-from rescore_db.rescoring.plan import RunFacts
+from rescore_db.rescoring.how import RunFacts
 from rescore_db.rescoring.recomputed import Recomputed, recompute
-from rescore_db.rescoring.work import as_harness_samples
+from rescore_db.rescoring.shard import as_harness_samples
 from rescore_db.store import lifecycle, schema
 from rescore_db.store.engine import open_engine, reading
 from rescore_db.store.evaluations import StoredEvaluation, stored_config, stored_evaluations
