@@ -88,7 +88,7 @@ class OfflineTask:
         except FAILURES as error:
             return _text_of(error)
 
-    def score(self, samples: Sequence[Sample]) -> list[SampleScores]:
+    def score(self, samples: Sequence[Sample], only: str | None = None) -> list[SampleScores]:
         """Apply every filter to the samples, and `process_results` to what comes out.
 
         Filters see all samples at once, as in lm-eval.  A document that fails is told in its
@@ -97,6 +97,7 @@ class OfflineTask:
         Args:
             samples: any part of an evaluation, in its order; the whole of it unless
                 `definition.per_doc_filters`.
+            only: the one filter to apply; None for all.
 
         Returns:
             One entry a filter and sample, filter by filter, in the samples' order.
@@ -106,14 +107,15 @@ class OfflineTask:
         with self.running():
             seed_everything()
             before = drawn_so_far()
-            scores = self._score_batch(samples)
+            scores = self._score_batch(samples, only)
             if not self._draws and drawn_so_far() != before:  # again, seeded for each document
                 self._draws = True
-                scores = self._score_batch(samples)
+                scores = self._score_batch(samples, only)
             return scores
 
-    def _score_batch(self, samples: Sequence[Sample]) -> list[SampleScores]:
-        batch = _Batch(self._task, self.definition, samples)
+    def _score_batch(self, samples: Sequence[Sample], only: str | None) -> list[SampleScores]:
+        filters = [one for one in self._task._filters if only in (None, one.name)]  # noqa: SLF001
+        batch = _Batch(filters, samples, per_doc=self.definition.per_doc_filters)
         batch.apply_filters()
         scores = []
         for name in batch.filters:
@@ -156,12 +158,12 @@ class _Request:
 class _Batch:
     """Samples as lm-eval's filters see them, and what comes out."""
 
-    def __init__(self, task: Any, definition: Definition, samples: Sequence[Sample]) -> None:  # noqa: ANN401
+    def __init__(self, filters: list[Any], samples: Sequence[Sample], *, per_doc: bool) -> None:
         self.samples = samples
         self.requests = [_requests(sample) for sample in samples]
         self.failures: dict[tuple[str, int], str] = {}
-        self._ensembles = list(task._filters)  # noqa: SLF001 - lm-eval has no other way
-        self._per_doc = definition.per_doc_filters
+        self._ensembles = filters
+        self._per_doc = per_doc
 
     @property
     def filters(self) -> list[str]:

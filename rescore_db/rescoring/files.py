@@ -228,10 +228,8 @@ class FileScorer:
     def _in_batches(self, session: Session, lines: Iterator[DecodedLine]) -> Iterator[LineScore]:
         only_own = self.request.filters_json is None
         while batch := list(islice(lines, BATCH)):
-            for found in session.score(batch):
+            for found in session.score(batch, only_own=only_own):
                 line = batch[found["index"]]
-                if only_own and found["filter"] != line.filter:
-                    continue
                 yield LineScore(
                     line=line.number,
                     doc_id=line.doc_id,
@@ -267,8 +265,13 @@ class Session:
             raise TaskError(msg)
         return tuple(found["filters"])
 
-    def score(self, batch: Sequence[DecodedLine]) -> list[dict[str, Any]]:
-        """Return the results of a batch, in the order of its lines, then of filters."""
+    def score(self, batch: Sequence[DecodedLine], *, only_own: bool) -> list[dict[str, Any]]:
+        """Return the results of a batch, in the order of its lines, then of filters.
+
+        Args:
+            batch: the lines.
+            only_own: apply a line's own filter to it, not all.
+        """
         from rescore_db.harness.interface import Sample
 
         samples = [asdict(Sample(one.doc, one.arguments, one.responses)) for one in batch]
@@ -278,5 +281,6 @@ class Session:
             first_doc=self.first_doc,
             samples=samples,
             lines=[one.number for one in batch],
+            filters=[one.filter for one in batch] if only_own else None,
         )
         return sorted(found, key=lambda one: one["index"])

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from rescore_db.harness.interface import SampleScores
     from rescore_db.harness.offline import OfflineTask
     from rescore_db.store.samples import StoredSample
     from rescore_db.store.scorings import Standing
@@ -217,12 +218,33 @@ def _config_differences(logged: str | None, task: OfflineTask) -> list[str]:
 
 
 def score_lines(
-    request: str, first_doc: str, samples: list[dict[str, Any]], lines: list[int]
+    request: str,
+    first_doc: str,
+    samples: list[dict[str, Any]],
+    lines: list[int],
+    filters: list[str] | None,
 ) -> list[Any]:
-    """Score samples that came down the pipe, of these lines; one answer a filter and sample."""
+    """Score samples that came down the pipe, of these lines.
+
+    Args:
+        request: the task.
+        first_doc: the first document of the evaluation, as JSON.
+        samples: fields of `Sample`.
+        lines: their numbers in the file.
+        filters: the filter of each, which alone is applied to it; None for all filters.
+
+    Returns:
+        One answer a filter and sample, in no order.
+    """
     task = _task(request, first_doc)
-    here.count_by("line", lines)
-    results = task.score([Sample(**one) for one in samples])
+    given = [Sample(**one) for one in samples]
+    results: list[SampleScores] = []
+    names: list[str | None] = [None] if filters is None else list(dict.fromkeys(filters))
+    for name in names:
+        at = [index for index in range(len(given)) if filters is None or filters[index] == name]
+        here.count_by("line", [lines[index] for index in at])
+        found = task.score([given[index] for index in at], name)
+        results += [replace(one, index=at[one.index]) for one in found]
     refuse_unused(TaskRequest.from_json(request), task.definition, results)
     return [
         {

@@ -273,3 +273,19 @@ def test_filtered_responses_look_as_lm_eval_logs_them(value: Any) -> None:
     from lm_eval.utils import sanitize_list
 
     assert as_logged(value) == json.loads(json.dumps(sanitize_list(value)))
+
+
+def test_one_filter_alone_gives_what_it_gives_among_all(tmp_path: Path) -> None:
+    more = """
+    filter_list:
+    - {name: first, filter: [{function: take_first}]}
+    - {name: digits, filter: [{function: regex, regex_pattern: "([0-9]+)"}, {function: take_first}]}
+    """
+    task = load_task(write_task(tmp_path, more), doc("1"))
+    samples = [sample("1", "1"), sample("2", "it is 2")]
+
+    both = task.score(samples)
+
+    assert task.score(samples, "digits") == [one for one in both if one.filter == "digits"]
+    assert [one.metrics["exact_match"] for one in task.score(samples, "digits")] == [1.0, 1.0]
+    assert task.score(samples, "gone") == []
