@@ -202,7 +202,7 @@ def test_a_copy_adds_nothing_and_a_rerun_is_another_version(ingest: Ingest, stor
     code, report, said = ingest("conflicting_rerun/second")
 
     assert (code, report["evaluations"]) == (0, 1)
-    assert "differs from version 1, it is stored as another version of the run" in said
+    assert "differs from version 1 (run 1), it is stored as another version of the run" in said
     assert column(stored, "run.version") == [1, 2]
     assert_comes_back(stored, 20)
 
