@@ -1,8 +1,9 @@
 """Our side of the comparison, in a process of its own: `python -m tests.conformance.checking`.
 
 Takes {"folders": […], "store": file} on stdin: folders that `evaluating` wrote.  Ingests all of
-their logs into a new store, rescores each evaluation from there alone, and compares with what
-lm-eval held in memory; prints {name: [differences]} as JSON.
+their logs into a new store, rescores each evaluation from there alone (the first and the last run
+also with the whole of `rescore score`), and compares with what lm-eval held in memory; prints
+{name: [differences]} as JSON.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from rescore_db.store.evaluations import StoredEvaluation, stored_config, stored
 from rescore_db.store.samples import first_doc, iter_samples
 from tests.conformance.exact import exact
 from tests.conformance.network import REACHED, cut_network
+from tests.conformance.whole import differences_of_score
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,6 +67,9 @@ def check(folders: Sequence[Path], store: Path) -> dict[str, list[str]]:
             before = len(REACHED)
             found += list(_differences_of_run(conn, run_id, truth))[:SHOWN]
             found += [f"reached for the network: {one}" for one in REACHED[before:]]
+    for run_id in {min(runs, default=0), max(runs, default=0)} & runs.keys():
+        truth = by_model[runs[run_id]]
+        differences[truth["name"]] += differences_of_score(engine, run_id, truth)
     for model in set(by_model) - set(runs.values()):
         differences[by_model[model]["name"]] += [f"not in the store: {report.errors[:1]}"]
     engine.dispose()
