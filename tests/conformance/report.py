@@ -85,8 +85,8 @@ templates and functions accept, lets lm-eval's own `simple_evaluate` run on them
 answers by dice, and lets lm-eval's tracker write the logs. The logs are ingested into a store; \
 another process rescores them from the store alone. Filtered responses, targets, every sample's \
 metrics, aggregates, standard errors and group metrics are compared by type and bits with what \
-lm-eval held in memory, and the rebuilt config with the logged one. Names are taken in batches, each a cut \
-through all families.
+lm-eval held in memory, and the rebuilt config with the logged one. Names are taken in batches, \
+each a cut through all families.
 
 * **identical**: everything is equal. A tag or group is evaluated as a whole, with its members' \
 overrides.
