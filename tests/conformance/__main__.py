@@ -23,7 +23,7 @@ def arguments() -> argparse.Namespace:
     add("names", nargs="*", help="names, patterns or families (gsm8k 'mmlu_*'); none: all")
     add("--sample", type=int, metavar="N", default=1, help="only every N-th of them")
     add("--jobs", type=int, default=1, help="pairs of processes at a time")
-    add("--seconds", type=float, default=6.0, help="for making the documents of one task")
+    add("--seconds", type=float, default=6.0, help="of CPU, for making the documents of one task")
     add("--members", type=int, default=20, help="of groups and tags that are evaluated as a whole")
     add("--state", type=Path, help="file of what is known; a walk that was stopped goes on there")
     add("--write", action="store_true", help=f"write {FIDELITY.relative_to(ROOT)}")

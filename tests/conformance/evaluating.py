@@ -171,11 +171,11 @@ class LmEval:
         if callable(config.get("custom_dataset")):
             reason = "its code makes its documents, from sources that it downloads"
             raise NotExercisedError(kind, reason)
-        end = time.monotonic() + self._seconds
+        end = time.process_time() + self._seconds
         trial = Trial(task, config, self._rows, self._build)
         try:
             with isolated(), cached_templates():
-                made = make_documents(trial, lambda: end - time.monotonic())
+                made = make_documents(trial, lambda: end - time.process_time())
         except MissingError as error:
             raise UnsupportedError(kind, error) from error
         except NoDocumentsError as error:
