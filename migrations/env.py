@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def render_item(kind: str, item: object, autogen: AutogenContext) -> str | Literal[False]:
     """Write our two-database types into a new revision with the names that it imports."""
-    if kind == "type" and item is QueryJson:
+    if kind == "type" and isinstance(item, QueryJson):
         autogen.imports.add("from sqlalchemy.dialects import postgresql")
         return "postgresql.JSONB().with_variant(sa.Text(), 'sqlite')"
     return False
