@@ -210,13 +210,13 @@ def test_filters_are_replaced(tmp_path: Path) -> None:
 
 def test_metrics_are_replaced(tmp_path: Path) -> None:
     request = write_task(tmp_path)
-    metrics = [{"metric": "exact_match", "ignore_case": True}, {"metric": "ter"}]
+    metrics = [{"metric": "exact_match", "ignore_case": True}, {"metric": "perplexity"}]
 
     task = load_task(replace(request, metrics_json=json.dumps(metrics)), doc("yes"))
 
     (score,) = task.score([sample("yes", "YES")])
     assert score.metrics["exact_match"] == 1.0
-    assert task.definition.higher_is_better == {"exact_match": True, "ter": False}
+    assert task.definition.higher_is_better == {"exact_match": True, "perplexity": False}
 
 
 def scored_by_itself(tmp_path: Path) -> TaskRequest:

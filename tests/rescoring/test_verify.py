@@ -82,8 +82,8 @@ def test_a_changed_filtered_response_is_different_and_shown(filled: Engine, trut
         conn.execute(update(table).where(table.c.position == 1).values(text="7", is_json=False))
     rows = list(verify_runs(filled, [FIRST_RUN], request(truth, "small_sums")))
     assert {row.status for row in rows} == {"different"}
-    shown = {(one.where, one.what, one.logged) for row in rows for one in row.differences}
-    assert shown == {("position 1", "filtered response", ["7"])}
+    shown = [(one.where, one.what, one.logged) for row in rows for one in row.differences]
+    assert shown == [("position 1", "filtered response", ["7"])] * 2
 
 
 def test_last_digits_are_told_from_differences(filled: Engine, truth: Truth) -> None:
