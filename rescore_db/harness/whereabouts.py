@@ -86,6 +86,10 @@ class Whereabouts:
         """Go on to a document, counted from 0, within a step."""
         self._head[1] = index if self._numbers is None else self._numbers[index]
 
+    def nowhere(self) -> None:
+        """Be done with the documents of a step; what follows concerns all of them."""
+        self._head[1] = NOBODY
+
     @contextmanager
     def excursion(self) -> Iterator[None]:
         """Be back, after a block and its steps, where the process was before.
@@ -123,3 +127,4 @@ class WatchedEntries(list[Any]):
         for number, entry in enumerate(super().__iter__()):
             here.document(self._indexes[min(number, last)])
             yield entry
+        here.nowhere()

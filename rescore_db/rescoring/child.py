@@ -56,6 +56,8 @@ def reserved_bytes() -> int:
         for name, _, rest in (one.partition(":") for one in lines)
         if name in {"VmData", "RssAnon"}
     }
+    if len(kilobytes) < 2:  # noqa: PLR2004 - an old kernel, or a sandbox's own /proc
+        return 0
     return (int(kilobytes["VmData"]) - int(kilobytes["RssAnon"])) * 1024
 
 

@@ -75,7 +75,8 @@ class Child:
         steps = tempfile.TemporaryFile()  # noqa: SIM115 - the same
         steps.truncate(SIZE)
         process = subprocess.Popen(  # noqa: S603 - this Python, a module of ours
-            [sys.executable, "-m", "rescore_db.rescoring.child", str(steps.fileno())],
+            # -P: nothing is imported from the working directory, which may hold people's logs.
+            [sys.executable, "-P", "-m", "rescore_db.rescoring.child", str(steps.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=words,

@@ -116,7 +116,7 @@ def score_shard(
     drift.refuse_drift(drift.drift_warnings(signs), strict=strict)
     report = scorings.ShardReport(tuple(signs), shard.errors, chances)
     with atomic(engine) as conn:
-        if scorings.may_add_shard(conn, scored_evaluation_id, (start, stop)):
+        if scorings.may_add_shard(conn, standing, (start, stop)):
             shard.write(conn, scored_evaluation_id)
             scorings.add_shard(conn, scored_evaluation_id, (start, stop), report)
     return {"samples": stop - start}
@@ -168,7 +168,7 @@ def aggregate(
     reason = cannot_score(report.errors) or chance
     counted = {key: (*found, len(values[key])) for key, found in results.items()}
     with atomic(engine) as conn:
-        if scorings.may_finish(conn, scored_evaluation_id):
+        if scorings.may_finish(conn, standing):
             set_results(conn, scored_evaluation_id, counted, task.higher_is_better)
             told = (*warnings, *standing.warnings)
             scorings.set_status(conn, scored_evaluation_id, status, reason, told)

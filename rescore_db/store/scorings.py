@@ -47,6 +47,11 @@ class Standing:
     warnings: tuple[str, ...] = ()
     shards: frozenset[tuple[int, int]] = frozenset()
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether all of the selection is scored, aggregated or not."""
+        return self.n == sum(stop - start for start, stop in self.shards)
+
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
@@ -147,23 +152,36 @@ def lock_scored(conn: Connection, scored_evaluation_id: int) -> None:
     conn.execute(query.with_for_update())  # SQLite: the transaction itself is the lock
 
 
-def may_add_shard(conn: Connection, scored_evaluation_id: int, extent: tuple[int, int]) -> bool:
+def may_add_shard(conn: Connection, before: Standing, extent: tuple[int, int]) -> bool:
     """Lock a scored evaluation; tell whether a range of it is still to be written.
 
-    Someone else may have written it meanwhile: another command, or a child that was thought dead.
+    Someone else may have written it meanwhile: another command, or a child that was thought dead;
+    or have begun it anew in another environment.
+
+    Args:
+        conn: a connection in a transaction.
+        before: how it stood when the range was read.
+        extent: first index into the selection, and the one behind the last.
     """
-    lock_scored(conn, scored_evaluation_id)
-    standing = find_standing(conn, scored_evaluation_id)
+    lock_scored(conn, before.id)
+    now = find_standing(conn, before.id)
     start, stop = extent
-    overlaps = any(a < stop and start < b for a, b in standing.shards)
-    return standing.status == "pending" and not overlaps
+    overlaps = any(a < stop and start < b for a, b in now.shards)
+    is_same = now.environment_json == before.environment_json
+    return now.status == "pending" and is_same and not overlaps
 
 
-def may_finish(conn: Connection, scored_evaluation_id: int) -> bool:
-    """Lock a scored evaluation; tell whether all of it is scored and it is not yet aggregated."""
-    lock_scored(conn, scored_evaluation_id)
-    standing = find_standing(conn, scored_evaluation_id)
-    return standing.status == "pending" and standing.n == sum(b - a for a, b in standing.shards)
+def may_finish(conn: Connection, before: Standing) -> bool:
+    """Lock a scored evaluation; tell whether it still is what was aggregated, and no one was first.
+
+    Args:
+        conn: a connection in a transaction.
+        before: how it stood when its scores were read.
+    """
+    lock_scored(conn, before.id)
+    now = find_standing(conn, before.id)
+    is_same = (now.shards, now.environment_json) == (before.shards, before.environment_json)
+    return now.status == "pending" and now.is_scored and is_same
 
 
 def free_name(wanted: str, taken: Collection[str]) -> str:

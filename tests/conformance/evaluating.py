@@ -48,7 +48,7 @@ from tests.run_lm_eval import save, set_clock
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-BOOTSTRAPS = 20
+BOOTSTRAPS = 40
 FIRST_DATE = datetime(2026, 1, 1)  # noqa: DTZ001 - as lm-eval has it
 
 Docs = dict[str, list[dict[str, Any]]]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("warm_children")
 
 FILTER = "- {name: mine, filter: [{function: %s}, {function: take_first}]}\n"
 INCLUDE, YAML = ("--include-path", "tasks"), ("--task-yaml", "tasks/small_sums.yaml")
-FILTERS, METRICS = ("--filters", "mine.yaml"), ("--metrics", "mine.yaml")
+METRICS = ("--metrics", "mine.yaml")
 
 BAD: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
     # what is added to the task's file, what mine.yaml holds, options, what the message says
@@ -30,12 +30,6 @@ BAD: dict[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
         ("no task named 'small_sums'", "cannot read", "small_sums.yaml", "line")),
     "a broken YAML given": (
         "metric_list: [\n", "", YAML, ("small_sums.yaml", "cannot be loaded", "line")),
-    "a filter's typo": (
-        "", FILTER % "regx", (*INCLUDE, *FILTERS),
-        ("filter 'mine'", "no filter named 'regx'", "did you mean regex")),
-    "a metric's typo": (
-        "", "- {metric: exact_mach}\n", (*INCLUDE, *METRICS),
-        ("no metric named 'exact_mach'", "did you mean exact_match")),
     "a reference that the log lacks": (
         "doc_to_target: '{{reference}}'\n", "", YAML,
         ("small_sums.yaml", "'reference' is undefined", "fields are question, answer, level")),
@@ -77,3 +71,37 @@ def test_one_message_says_what_is_wrong_where_and_what_to_do(
     (reason,) = {row["reason"] for row in rows}
     assert [part for part in said if part not in reason] == []
     assert "\n" not in reason
+
+
+TYPOS: dict[str, tuple[str, tuple[str, ...]]] = {
+    # what mine.yaml holds, what the message says
+    "--filters": (FILTER % "regx", ("filter 'mine'", "no filter named 'regx'; did you mean regex")),
+    "--metrics": (
+        "- {metric: exact_mach}\n",
+        ("no metric named 'exact_mach'; did you mean exact_",),
+    ),
+}
+
+
+@pytest.mark.parametrize("option", TYPOS)
+def test_a_typo_is_told_before_anything_is_scored(
+    option: str,
+    tmp_path: Path,
+    truth: Truth,
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine, said = TYPOS[option]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(mine)
+    assert main(["ingest", str(truth.samples_file("small_sums")), "--db", sqlite_url]) == 0
+    capsys.readouterr()
+    options = ["--include-path", str(truth.tasks), option, "mine.yaml"]
+
+    assert main(["score", *options, "--db", sqlite_url, "--json"]) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert [part for part in ("mine.yaml", *said) if part not in printed.err] == []
+    assert printed.err.count("\n") == 1

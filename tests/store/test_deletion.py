@@ -409,7 +409,7 @@ def test_who_scores_a_run_is_waited_for_and_leaves_no_orphans(
 
     def score() -> None:
         with atomic(engine) as conn:
-            assert scorings.may_add_shard(conn, keys[0], (0, 4))
+            assert scorings.may_add_shard(conn, scorings.find_standing(conn, keys[0]), (0, 4))
             has_lock.set()
             done.wait(1)  # the deletion has begun by now, and waits
             key = scores.add_scored_filter(conn, keys[0], "late", index=1, n=4, complete=True)
@@ -427,7 +427,7 @@ def test_who_scores_a_run_is_waited_for_and_leaves_no_orphans(
     assert orphans(engine) == []
     assert rows(engine, "filtered_response") == 0
     with atomic(engine) as conn, pytest.raises(NotFoundError, match="was deleted meanwhile"):
-        scorings.may_add_shard(conn, keys[0], (0, 4))
+        scorings.may_add_shard(conn, scorings.find_standing(conn, keys[0]), (0, 4))
 
 
 def test_evaluations_that_are_gone_are_not_planned_for(engine: Engine, tmp_path: Path) -> None:
