@@ -175,22 +175,47 @@ def _files(path: Path) -> tuple[str, ...]:
 
 def definition_files(path: Path) -> list[Path]:
     """Return a YAML file and those it includes, itself first."""
+    return [file for file, _ in _read_definitions(path)]
+
+
+def definition_sources(path: Path) -> list[Path]:
+    """Return the files that a YAML file's task depends on: itself, its includes, their Python."""
+    found: dict[Path, None] = {}
+    for file, functions in _read_definitions(path):
+        found[file] = None
+        for name in functions:
+            source = file.parent / f"{name.rpartition('.')[0].replace('.', '/')}.py"
+            if source.is_file():  # else it is a module that is installed
+                found[source.resolve()] = None
+    return list(found)
+
+
+def _read_definitions(path: Path) -> list[tuple[Path, list[str]]]:
+    """Return a YAML file and those it includes, each with the functions that it names."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        """Reads `include` and nothing else."""
+    functions: list[str] = []
 
-    Loader.add_multi_constructor("!", lambda *_: None)
-    found: list[Path] = []
+    class Loader(yaml.SafeLoader):
+        """Reads `include` and the names of functions, and nothing else."""
+
+    def named(_loader: yaml.Loader, _tag: str, node: yaml.Node) -> None:
+        if isinstance(node, yaml.ScalarNode):
+            functions.append(str(node.value).strip())
+
+    Loader.add_multi_constructor("!", named)
+    found: dict[Path, list[str]] = {}
     waiting = [path.resolve()]
     while waiting:
         file = waiting.pop(0)
-        found.append(file)
-        includes = (yaml.load(file.read_bytes(), Loader) or {}).get("include") or []  # noqa: S506
+        functions = []
+        content = yaml.load(file.read_bytes(), Loader) or {}  # noqa: S506
+        found[file] = functions
+        includes = content.get("include") or []
         for include in [includes] if isinstance(includes, str) else includes:
             other = (file.parent / include).resolve()
             waiting += [] if other in found else [other]
-    return found
+    return list(found.items())
 
 
 def _shown(file: Path) -> str:

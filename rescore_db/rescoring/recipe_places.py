@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rescore_db.errors import UsageError
-from rescore_db.harness.definitions import definition_files
+from rescore_db.harness.definitions import definition_sources
 from rescore_db.harness.interface import FUNCTION
 from rescore_db.rescoring.user_yaml import file_digest
 
@@ -39,8 +39,8 @@ def _folder_digest(folder: Path) -> str:
 
 
 def _yaml_digest(file: Path) -> str:
-    """Return the SHA-256 over a task's YAML file and those that it includes."""
-    return _digest((one.name, one) for one in definition_files(file))
+    """Return the SHA-256 over a task's YAML file, those that it includes, and their Python."""
+    return _digest((one.name, one) for one in definition_sources(file))
 
 
 def _digest(files: Iterable[tuple[str, Path]]) -> str:

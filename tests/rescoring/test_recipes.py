@@ -299,6 +299,22 @@ def test_a_task_file_is_known_with_what_it_includes(
         score_runs(filled, [FIRST_RUN], request)
 
 
+@pytest.mark.parametrize("changed", ["own.py", "included.py"])
+def test_a_task_file_is_known_with_its_python(filled: Engine, tmp_path: Path, changed: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("include: base\ntask: small_sums\ndoc_to_target: !function own.target\n")
+    (tmp_path / "base").write_text("process_results: !function included.scores\n")
+    for name in ("own.py", "included.py"):
+        (tmp_path / name).write_text("def target(doc): ...\ndef scores(doc, results): ...\n")
+    entry = RecipeEntry(("small_sums",), task_yaml=str(path))
+    add_recipe(filled, "mine", [entry])
+    (tmp_path / changed).write_text("def target(doc): 1\ndef scores(doc, results): 1\n")
+    with pytest.raises(UsageError, match=r"mine\.yaml as it was"):
+        score_runs(filled, [FIRST_RUN], ScoreRequest(recipe="mine"))
+    with pytest.raises(AlreadyExistsError, match="there is a recipe 'mine' already"):
+        add_recipe(filled, "mine", [entry])
+
+
 def test_no_path_is_part_of_a_recipe(engine: Engine, truth: Truth, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(truth.tasks, copy)
