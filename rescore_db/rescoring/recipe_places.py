@@ -30,12 +30,18 @@ def files_digest(request: TaskRequest) -> list[str]:
 
 def _folder_digest(folder: Path) -> str:
     """Return the SHA-256 over the names and contents of a folder's definitions."""
+    found = ((file.relative_to(folder), file) for file in folder.rglob("*"))
     files = sorted(
-        (file.relative_to(folder).as_posix(), file)
-        for file in folder.rglob("*")
-        if file.suffix in DEFINING and "__pycache__" not in file.parts and file.is_file()
+        (name.as_posix(), file)
+        for name, file in found
+        if file.suffix in DEFINING and not _is_byproduct(name) and file.is_file()
     )
     return _digest(files)
+
+
+def _is_byproduct(name: Path) -> bool:
+    """Tell whether a file is a version control's, an editor's or Python's own."""
+    return any(part.startswith(".") or part == "__pycache__" for part in name.parts)
 
 
 def _yaml_digest(file: Path) -> str:

@@ -315,6 +315,21 @@ def test_a_task_file_is_known_with_its_python(filled: Engine, tmp_path: Path, ch
         add_recipe(filled, "mine", [entry])
 
 
+def test_hidden_files_and_caches_are_no_definitions(engine: Engine, tmp_path: Path) -> None:
+    tasks = tmp_path / ".hidden" / "tasks"  # what is hidden above does not count
+    tasks.mkdir(parents=True)
+    (tasks / "mine.yaml").write_text("task: mine\n")
+    entry = RecipeEntry(include_paths=(str(tasks),))
+    first = add_recipe(engine, "x", [entry])
+    for name in (".git/HEAD", "sub/.cache/x.yaml", "__pycache__/x.py", ".mine.yaml"):
+        (tasks / name).parent.mkdir(parents=True, exist_ok=True)
+        (tasks / name).write_text("task: other\n")
+    assert add_recipe(engine, "x", [entry]) == first
+    (tasks / "sub" / "template").write_text("task: mine\n")
+    with pytest.raises(AlreadyExistsError):
+        add_recipe(engine, "x", [entry])
+
+
 def test_no_path_is_part_of_a_recipe(engine: Engine, truth: Truth, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere"
     shutil.copytree(truth.tasks, copy)
